@@ -1,0 +1,1 @@
+"""Checks of responses against the contract, and of clients against the API's nastier moods."""

@@ -1,0 +1,216 @@
+"""The endpoints of the TTAPI Flux API: a plain request in, a plain answer out, noted in the journal.
+
+Flask and the fast lane both end here, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from functools import lru_cache
+from typing import Any
+
+from mock_server import bodies, diagnose, render
+from mock_server.bodies import FORM, JSON, MULTIPART, Form
+from mock_server.errors import ApiError, UnknownJob
+from mock_server.exchange import Answer, Call
+from mock_server.model import Order
+from mock_server.tenant import Tenant
+from mock_server.world import World
+
+_log = logging.getLogger("fluxmock.api")
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "/flux/generate": ("POST",),
+    "/flux/edits": ("POST",),
+    "/flux/fetch": ("POST", "GET"),
+}
+"""What each path takes. A HEAD is answered as its GET, without the body."""
+
+
+class Api:
+    """Answers the calls of clients to `world`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._handlers = {
+            "/flux/generate": self._generate,
+            "/flux/edits": self._edits,
+            "/flux/fetch": self._fetch,
+        }
+
+    def answer(self, call: Call) -> Answer:
+        """Answer any call, and note it. Never raises: what goes wrong is an answer too."""
+        tenant = self.world.find(call.header("TT-API-KEY"))
+        try:
+            answer = self._dispatch(tenant, call)
+        except ApiError as error:
+            answer = self._refusal(call, error)
+        except Exception:
+            _log.exception("%s %s failed", call.method, call.path)
+            answer = self._refusal(call, ApiError(500, "this is a fault of fluxmock, not of your request; see the log"))
+        return self._noted(tenant, call, answer)
+
+    def refuse(self, call: Call, error: ApiError) -> Answer:
+        """Answer a call that was refused before it came here, and note it."""
+        return self._noted(self.world.find(call.header("TT-API-KEY")), call, self._refusal(call, error))
+
+    def _dispatch(self, tenant: Tenant | None, call: Call) -> Answer:
+        methods = METHODS.get(call.path)
+        if methods is None:
+            raise ApiError(404, diagnose.unknown_path(call, METHODS))
+        if call.method not in methods and not (call.method == "HEAD" and "GET" in methods):
+            raise ApiError(405, diagnose.wrong_method(call, methods), (("Allow", ", ".join(methods)),))
+        if tenant is None:
+            raise ApiError(401, diagnose.missing_key(call, self.world.settings.key))
+        tenant.admit()
+        return self._handlers[call.path](tenant, call)
+
+    def _refusal(self, call: Call, error: ApiError) -> Answer:
+        status, explanation = error.status, error.explanation
+        if status in {400, 415} and (disguise := diagnose.disguised_body(call)):
+            status, explanation = 400, disguise
+        body = render.refused(self.world.contract, status)
+        return Answer(status, body, list(error.headers), explanation)
+
+    def _noted(self, tenant: Tenant | None, call: Call, answer: Answer) -> Answer:
+        if tenant is None:
+            self.world.strays.note_request(self.world.clock.now(), call, answer)
+        else:
+            tenant.journal.note_request(tenant.clock.now(), call, answer)
+        return answer
+
+    # POST /flux/generate
+
+    def _generate(self, tenant: Tenant, call: Call) -> Answer:
+        if call.content_type == JSON:
+            values: dict[str, Any] = bodies.read_json(call.body)
+            remarks: tuple[str, ...] = ()
+        else:
+            form = _read_body(call, takes=(JSON, FORM, MULTIPART))
+            values, remarks = form.fields, _repeats(form)
+        return self._submit(tenant, call, "generate", values, remarks)
+
+    # POST /flux/edits
+
+    def _edits(self, tenant: Tenant, call: Call) -> Answer:
+        form = _read_body(call, takes=(MULTIPART,))
+        parts = [part for part in form.files if part.name == "image"]
+        values = dict(form.fields)
+        if parts:
+            values["image"] = [
+                {"filename": part.filename, "content_type": part.content_type, "bytes": len(part.data)}
+                for part in parts
+            ]
+        remarks = _repeats(form) + tuple(
+            f"file part {part.name!r} is ignored, did you mean 'image'?" for part in form.files if part.name != "image"
+        )
+        self._check(tenant, "edits.request", values, files=len(form.files))
+        return self._submit(tenant, call, "edits", values, remarks, [part.data for part in parts])
+
+    def _submit(
+        self,
+        tenant: Tenant,
+        call: Call,
+        endpoint: str,
+        values: dict[str, Any],
+        remarks: tuple[str, ...],
+        images: list[bytes] | None = None,
+    ) -> Answer:
+        schema = f"{endpoint}.request"
+        self._check(tenant, schema, values)
+        hook_url = values.get("hookUrl")
+        if hook_url is not None and (trouble := self.world.hook_rules.problem_with_url(hook_url)):
+            raise ApiError(400, f"hookUrl: {trouble}")
+        mode = values["mode"]
+        if mode not in tenant.product.modes:
+            raise ApiError(500, f"the file given with --product has no mode {mode}: add its price and seconds")
+        order = Order(
+            endpoint=endpoint,
+            prompt=values["prompt"],
+            mode=sys.intern(mode),
+            size=self._size(tenant, endpoint, values),
+            hook_url=hook_url,
+            origin=tenant.settings.public_url or _clean(call.origin),
+            upload=_kept_upload(images) if images else None,
+        )
+        job = tenant.submit(order)
+        remarks += diagnose.lint(tenant.contract, schema, values)
+        return Answer(200, tenant.renderer.submitted(job), lint=remarks, job_id=job.id)
+
+    def _size(self, tenant: Tenant, endpoint: str, values: dict[str, Any]) -> str:
+        if endpoint == "generate" and "size" in values:
+            return sys.intern(values["size"])
+        return tenant.product.sizes[values.get("aspect_ratio", tenant.contract.default_aspect)]
+
+    # /flux/fetch
+
+    def _fetch(self, tenant: Tenant, call: Call) -> Answer:
+        if call.content_type == JSON and call.body:
+            values = bodies.read_json(call.body)
+            remarks: tuple[str, ...] = ()
+        elif call.body and call.method == "POST":
+            form = _read_body(call, takes=(JSON, MULTIPART, FORM))
+            values, remarks = form.fields, _repeats(form)
+        else:
+            values, remarks = {}, ()
+        if call.query and "jobId" not in values:
+            form = bodies.read_urlencoded(call.query.encode("latin-1", "replace"), "query")
+            values, remarks = form.fields | values, remarks + _repeats(form)
+        self._check(tenant, "fetch.request", values)
+        job_id: str = values["jobId"]
+        try:
+            job = tenant.fetch(job_id)
+        except UnknownJob:
+            raise ApiError(404, self._whose(tenant, job_id)) from None
+        if len(values) > 1:
+            remarks += diagnose.lint(tenant.contract, "fetch.request", values)
+        return Answer(200, tenant.renderer.fetched(job), lint=remarks, job_id=job_id)
+
+    def _whose(self, tenant: Tenant, job_id: str) -> str:
+        if self.world.owner(job_id) is not None:
+            return f"job {job_id} belongs to another API key: fetch it with the key that submitted it"
+        tidy = job_id.strip().strip("\"'").lower()
+        if tidy != job_id and tidy in tenant.store.jobs:
+            return f"there is no job {job_id!r}, but there is {tidy}: send the id unchanged"
+        return (
+            f"this key has no job {job_id!r} ({tenant.store.submitted} submitted): a restart of the server, or a reset, "
+            f"forgets jobs"
+        )
+
+    def _check(self, tenant: Tenant, schema: str, values: dict[str, Any], *, files: int = 0) -> None:
+        if not tenant.contract.accepts(schema, values):
+            problems = tenant.contract.problems(schema, values)
+            raise ApiError(400, diagnose.fields(tenant.contract, schema, problems, values, files=files))
+
+
+def _read_body(call: Call, *, takes: tuple[str, ...]) -> Form:
+    kind = bodies.media_type(call.content_type)
+    if kind not in takes:
+        raise ApiError(415, diagnose.wrong_type(call, takes=takes))
+    if kind == JSON:
+        return Form(bodies.read_json(call.body))
+    if kind == FORM:
+        return bodies.read_urlencoded(call.body)
+    return bodies.read_multipart(call.content_type, call.body)
+
+
+def _repeats(form: Form) -> tuple[str, ...]:
+    return tuple(f"field {name!r} came more than once: the last one counts" for name in form.repeated)
+
+
+def _kept_upload(images: list[bytes]) -> bytes:
+    # Pillow takes 40 ms to import, and only uploads and drawing need it.
+    from mock_server.uploads import UnusableImage, normalise
+
+    try:
+        return [normalise(image) for image in images][0]
+    except UnusableImage as error:
+        raise ApiError(400, f"image: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _clean(origin: str) -> str:
+    fits = re.fullmatch(r"https?://[A-Za-z0-9._~:\[\]-]+", origin)
+    return sys.intern(origin) if fits else "http://localhost"

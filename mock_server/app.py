@@ -1,0 +1,138 @@
+"""create_app(): the Flask application. It translates between Flask and the api, serves images, and words all errors.
+
+It is complete by itself: `flask run`, gunicorn and `test_client()` need nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, request, send_file
+from werkzeug.exceptions import HTTPException
+
+from mock_server import diagnose, gallery
+from mock_server.api import METHODS, Api
+from mock_server.errors import ApiError
+from mock_server.exchange import Answer, Call
+from mock_server.lane import FastLane, status_line
+from mock_server.settings import Settings
+from mock_server.world import World
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Response as WerkzeugResponse
+
+_ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+
+
+class EmulatorApp(Flask):
+    """The Flask application with the `world` that it serves, the `api` in front of that, and its fast `lane`."""
+
+    world: World
+    api: Api
+    lane: FastLane
+
+
+def create_app(settings: Settings | None = None, *, world: World | None = None, fast_lane: bool = True) -> EmulatorApp:
+    """
+    Build the emulator as a Flask application.
+
+    Args:
+        settings: how it behaves; by default as the FLUXMOCK_* variables say.
+        world: the tenants to serve; by default new ones.
+        fast_lane: answer the hot routes before Flask's routing. The bytes are the same either way.
+
+    Raises:
+        SettingsError: a FLUXMOCK_* variable is unusable.
+    """
+    if world is None:
+        world = World(settings or Settings.from_env(os.environ))
+    app = EmulatorApp("mock_server", static_folder=None)
+    app.world = world
+    app.api = api = Api(world)
+    app.config["MAX_CONTENT_LENGTH"] = world.settings.max_body
+    app.config["MAX_FORM_MEMORY_SIZE"] = None
+
+    @app.before_request
+    def _server_refused() -> None:
+        refusal = request.environ.get("fluxmock.refusal")
+        if refusal:
+            raise ApiError(400, refusal)
+
+    def flux() -> Response:
+        return _response(api.answer(_call(request.get_data())))
+
+    for path in METHODS:
+        app.add_url_rule(path, path, flux, methods=_ALL_METHODS, provide_automatic_options=False)
+
+    @app.get("/<date>/<name>.webp")
+    def _image(date: str, name: str) -> Response:
+        return _send_image(gallery.find(world, date, name))
+
+    @app.get("/")
+    def _front_page() -> Response:
+        return Response(_FRONT_PAGE.format(origin=request.host_url.rstrip("/")), mimetype="text/plain")
+
+    @app.errorhandler(ApiError)
+    def _refused(error: ApiError) -> Response:
+        return _response(api.refuse(_call(b""), error))
+
+    @app.errorhandler(HTTPException)
+    def _http_error(error: HTTPException) -> WerkzeugResponse:
+        call = _call(b"")
+        if error.code == 416:
+            return error.get_response(request.environ)
+        if error.code == 404 or call.path in METHODS and error.code == 405:
+            return _response(api.answer(call))
+        return _response(api.refuse(call, _as_api_error(error, call)))
+
+    def _as_api_error(error: HTTPException, call: Call) -> ApiError:
+        if error.code == 405:
+            return ApiError(405, diagnose.wrong_method(call, ("GET",)), (("Allow", "GET, HEAD"),))
+        if error.code == 413:
+            size = request.environ.get("CONTENT_LENGTH") or "more"
+            return ApiError(413, f"the body has {size} bytes and --max-body allows {world.settings.max_body}")
+        if error.code == 500:
+            return ApiError(500, "this is a fault of fluxmock, not of your request; see the log")
+        return ApiError(400, f"{error.name}: {error.description}")
+
+    app.lane = FastLane(app.wsgi_app, api, world.settings.max_body)
+    if fast_lane:
+        app.wsgi_app = app.lane  # type: ignore[method-assign]
+    return app
+
+
+def _call(body: bytes) -> Call:
+    return Call.from_environ(request.environ, body)
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, status=status_line(answer.status), headers=answer.wire_headers())
+
+
+def _send_image(exhibit: gallery.Exhibit) -> Response:
+    data = exhibit.bytes()
+    response = send_file(
+        BytesIO(data),
+        mimetype="image/webp",
+        etag=blake2b(data, digest_size=16).hexdigest(),
+        last_modified=exhibit.made_at,
+    )
+    # The machine's time has no place in an answer that must be the same every time.
+    del response.headers["Date"]
+    tenant = exhibit.tenant
+    note = Answer(response.status_code, b"", job_id=exhibit.job.id)
+    tenant.journal.note_request(tenant.clock.now(), _call(b""), note)
+    return response
+
+
+_FRONT_PAGE = """fluxmock: an emulator of the TTAPI Flux API. Point your client's base URL at {origin}
+
+  curl {origin}/flux/generate -H 'TT-API-KEY: any-key' -H 'Content-Type: application/json' \\
+       -d '{{"prompt": "a cute cat", "mode": "flux1-dev"}}'
+  curl '{origin}/flux/fetch?jobId=JOB_ID' -H 'TT-API-KEY: any-key'
+
+What was wrong with a request stands in the header X-Fluxmock-Explain of its answer (curl -i).
+"""

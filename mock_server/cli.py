@@ -1,0 +1,201 @@
+"""The command `fluxmock`. Exit codes: 0 ok, 2 a value or option cannot be used."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from mock_server import __version__
+from mock_server.errors import SettingsError
+from mock_server.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from mock_server.server import HttpServer
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+EXIT_USAGE = 2
+
+
+def settings_options(command: _Command) -> _Command:
+    """Give `command` an option for every field of Settings."""
+    for field in reversed(dataclasses.fields(Settings)):
+        flag = field.type == "bool"
+        option: dict[str, Any] = {"is_flag": True, "default": None} if flag else {"metavar": "VALUE"}
+        command = click.option(
+            "--" + field.name.replace("_", "-"),
+            field.name,
+            multiple=field.metadata["many"],
+            help=f"{field.metadata['help']}  [{PREFIX}{field.name.upper()}]",
+            **option,
+        )(command)
+    return command
+
+
+def read_settings(options: dict[str, Any], **defaults: object) -> Settings:
+    """Return the settings of the options that were given, else of the FLUXMOCK_* variables, else `defaults`."""
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    try:
+        settings = Settings.from_env(os.environ)
+        unset = {
+            name: value for name, value in defaults.items() if not os.environ.get(PREFIX + name.upper())
+        }
+        settings = settings.replaced(**unset)
+    except SettingsError as error:
+        raise _usage(str(error)) from None
+    try:
+        return settings.replaced(**given)
+    except SettingsError as error:
+        name, _, rest = str(error).partition(":")
+        raise _usage(f"--{name.replace('_', '-')}:{rest}") from None
+
+
+def _usage(text: str) -> click.ClickException:
+    error = click.ClickException(text)
+    error.exit_code = EXIT_USAGE
+    return error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="fluxmock")
+def cli() -> None:
+    """
+    An emulator of the TTAPI Flux image API: develop and test against it without spending quota.
+
+    `fluxmock demo` shows a whole job in a few seconds; `fluxmock serve` runs the server. Every option can also be given
+    as the FLUXMOCK_* variable that stands behind it.
+    """
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", envvar="FLUXMOCK_HOST", show_default=True, metavar="ADDRESS",
+              help="Address to listen on; anything but loopback lets others in.  [FLUXMOCK_HOST]")
+@click.option("--port", default=8787, envvar="FLUXMOCK_PORT", show_default=True, type=click.IntRange(0, 65535),
+              metavar="PORT", help="Port to listen on; 0 picks a free one.  [FLUXMOCK_PORT]")
+@click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), envvar="FLUXMOCK_READY_FILE",
+              metavar="FILE", help='Write {"url": …, "pid": …} there once listening; gone again at the end.  [FLUXMOCK_READY_FILE]')
+@click.option("--quiet", is_flag=True, envvar="FLUXMOCK_QUIET", help="No line per request.  [FLUXMOCK_QUIET]")
+@settings_options
+def serve(host: str, port: int, ready_file: Path | None, quiet: bool, **options: Any) -> None:
+    """
+    Run the emulator until it is stopped (Ctrl-C or SIGTERM).
+
+    \b
+    Examples:
+      fluxmock serve                                  real time, any key works
+      fluxmock serve --clock x60                      a minute takes a second
+      fluxmock serve --progress polls:3               the third fetch sees SUCCESS
+      fluxmock serve --contract 2026-03 --balance 20  newer contract, 402 after 20 quota units
+    """
+    settings = read_settings(options)
+    from mock_server.app import create_app
+    from mock_server.console import RequestLog
+    from mock_server.server import run
+    from mock_server.serving import limits_of, settle_memory
+    from mock_server.world import World
+
+    try:
+        world = World(settings, observer=None if quiet else RequestLog())
+    except SettingsError as error:
+        raise _usage(f"--{error}") from None
+    app = create_app(world=world)
+
+    def ready(server: HttpServer) -> None:
+        settle_memory()
+        _announce(server.url, host, settings)
+        if ready_file is not None:
+            _write_ready(ready_file, server.url)
+
+    if ready_file is not None:
+        _check_ready_file(ready_file)
+    try:
+        run(app, host, port, inline=app.lane.takes, limits=limits_of(settings), on_ready=ready)
+    except OSError as error:
+        raise _usage(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port, 0 picks a free one"
+        ) from None
+    finally:
+        world.close()
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+
+
+def _announce(url: str, host: str, settings: Settings) -> None:
+    if settings.key:
+        header, allowed = '"TT-API-KEY: $TT_API_KEY"', f"one of the {len(settings.key)} given with --key"
+    else:
+        header, allowed = "'TT-API-KEY: any-key'", "any-key, or any other; each has a world of its own"
+    lines = [
+        f"fluxmock {__version__} emulates the TTAPI Flux API (contract {settings.contract}) at {url}",
+        f"API key: {allowed}",
+        "Try it:",
+        f"  curl -i {url}/flux/generate -H {header} -H 'Content-Type: application/json' "
+        "-d '{\"prompt\": \"a cute cat\", \"mode\": \"flux1-dev\"}'",
+    ]
+    if host not in {"127.0.0.1", "::1", "localhost"}:
+        lines.append(f"Careful: {host} can be reached from other machines.")
+    click.echo("\n".join([*lines, ""]))
+
+
+def _check_ready_file(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+        writable = path.parent.is_dir() and os.access(path.parent, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise _usage(f"--ready-file: expected a file in a folder that can be written to, got {path}")
+
+
+def _write_ready(path: Path, url: str) -> None:
+    import json
+
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+@cli.command()
+@click.option("--prompt", default="a cute cat", show_default=True, help="What to draw.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+              help="Keep the images there.")
+@settings_options
+def demo(prompt: str, out: Path | None, **options: Any) -> None:
+    """
+    Run a whole job against a server of its own, and show the timeline and what it would have cost.
+
+    Generate, the polls, the hook, the download, an edit. Nothing leaves this machine and nothing is spent. By default
+    time runs 20 times as fast.
+    """
+    settings = read_settings(options, clock="x20")
+    from mock_server.demo import DemoFailed, run_demo
+
+    try:
+        run_demo(settings, prompt, out)
+    except SettingsError as error:
+        raise _usage(f"--{error}") from None
+    except DemoFailed as error:
+        click.echo(f"fluxmock: {error}", err=True)
+        sys.exit(1)
+
+
+def main() -> NoReturn:
+    """Run the command line; errors are one line on standard error."""
+    try:
+        cli.main(prog_name="fluxmock", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        click.echo(f"fluxmock: {' '.join(error.format_message().split())}", err=True)
+        sys.exit(EXIT_USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(0)

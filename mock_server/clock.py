@@ -1,0 +1,107 @@
+"""The clock of a tenant; the only module that reads the machine's time for the emulated world.
+
+A clock shows `base + rate * real seconds since base`: rate 1 is real, 60 is an hour a minute, 0 is frozen. Changing the
+rate re-bases, so that time never leaps. It only goes forward.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+EPOCH = datetime(2024, 9, 10, tzinfo=UTC).timestamp()
+"""Where clocks that do not follow real time begin, so that every run sees the same dates (the day of S1's example)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSpec:
+    """
+    How a tenant's clock starts and runs.
+
+    Args:
+        rate: virtual seconds a real second.
+        auto: the clock moves by itself to the next due event when it is looked at.
+        start: first instant, in seconds since the Unix epoch; None is the machine's own time.
+    """
+
+    rate: float
+    auto: bool
+    start: float | None
+
+
+def parse_clock(text: str) -> ClockSpec:
+    """
+    Read `real`, `x60`, `frozen` or `auto`, each with an optional start: `frozen@2026-01-01T00:00:00Z`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    kind, _, start_text = text.strip().partition("@")
+    start = _parse_instant(start_text) if start_text else None
+    if kind == "real":
+        return ClockSpec(1.0, False, start)
+    if kind in {"frozen", "auto"}:
+        return ClockSpec(0.0, kind == "auto", EPOCH if start is None else start)
+    scaled = re.fullmatch(r"x([0-9]{1,9}(?:\.[0-9]{1,9})?)", kind)
+    if scaled and float(scaled[1]) > 0:
+        return ClockSpec(float(scaled[1]), False, start)
+    raise ValueError(
+        f"expected real, frozen, auto or a factor such as x60, optionally with a start as in "
+        f"frozen@2026-01-01T00:00:00Z, got {text!r}"
+    )
+
+
+def _parse_instant(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"expected a start like 2026-01-01T00:00:00Z, got {text!r}") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class Clock:
+    """A tenant's clock. It knows nothing of events; the tenant walks them while it moves this."""
+
+    def __init__(self, spec: ClockSpec, *, real: Callable[[], float] = time.monotonic) -> None:
+        self._real = real
+        self._since = real()
+        self._base = time.time() if spec.start is None else spec.start
+        self._rate = spec.rate
+        self.auto = spec.auto
+
+    @property
+    def rate(self) -> float:
+        """Virtual seconds a real second; 0 when frozen."""
+        return self._rate
+
+    def now(self) -> float:
+        """Return this instant, in seconds since the Unix epoch."""
+        if self._rate == 0.0:
+            return self._base
+        return self._base + self._rate * (self._real() - self._since)
+
+    def run(self, rate: float, *, auto: bool = False) -> None:
+        """Go on from this instant at another rate."""
+        if rate < 0:
+            raise ValueError(f"time can't go backwards: expected a rate of 0 or more, got {rate}")
+        self.jump(self.now())
+        self._rate = rate
+        self.auto = auto
+
+    def jump(self, to: float) -> None:
+        """Go to the instant `to` at once."""
+        now = self.now()
+        if to < now:
+            raise ValueError(f"time can't go backwards: it is {now:.3f}, asked for {to:.3f}")
+        self._base = to
+        self._since = self._real()
+
+    def real_seconds_until(self, instant: float) -> float | None:
+        """Return the real seconds until `instant`, 0 when it has come, None when it never will by itself."""
+        left = instant - self.now()
+        if left <= 0:
+            return 0.0
+        return left / self._rate if self._rate else None

@@ -1,0 +1,175 @@
+"""What Python code gets to steer and look at one tenant: clock, jobs, ledger, journal, hooks.
+
+Thin views on the tenant; every value that they hand out is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TypeVar, overload
+
+from mock_server.engine import Event
+from mock_server.errors import UnknownJob
+from mock_server.journal import Journal
+from mock_server.model import Account, Delivery, Job, JobState, Posting
+from mock_server.tenant import Tenant
+
+_T = TypeVar("_T")
+
+
+class ClockControl:
+    """The tenant's clock. Instants are seconds since the Unix epoch; it only goes forward."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+
+    def now(self) -> float:
+        """Return this instant."""
+        return self._tenant.clock.now()
+
+    def today(self) -> datetime:
+        """Return this instant as a datetime in UTC."""
+        return datetime.fromtimestamp(self.now(), UTC)
+
+    @property
+    def rate(self) -> float:
+        """Virtual seconds a real second; 0 when it does not run by itself."""
+        return self._tenant.clock.rate
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether a fetch of an unfinished job moves it to the next event."""
+        return self._tenant.clock.auto
+
+    def advance(self, seconds: float) -> None:
+        """Move on by `seconds`, event by event; hooks are delivered on the way. ValueError if negative."""
+        with self._tenant.lock:
+            self._tenant.advance_to(self.now() + seconds)
+
+    def advance_to(self, instant: float | datetime) -> None:
+        """Move on to `instant`, event by event; ValueError if it lies in the past."""
+        self._tenant.advance_to(instant.timestamp() if isinstance(instant, datetime) else instant)
+
+    def run_until_idle(self) -> None:
+        """Move on until nothing more is to come: all timed jobs finished, all hooks delivered or given up."""
+        self._tenant.run_until_idle()
+
+    def freeze(self) -> None:
+        """Stop; from here on it moves only by hand."""
+        self._tenant.set_pace(0.0)
+
+    def run(self, rate: float = 1.0) -> None:
+        """Go on by itself at `rate` virtual seconds a real second."""
+        self._tenant.set_pace(rate)
+
+    def auto(self) -> None:
+        """Stop, and move to the next event whenever a fetch looks at an unfinished job."""
+        self._tenant.set_pace(0.0, auto=True)
+
+
+class _View(Sequence[_T]):
+    def __init__(self, items: Callable[[], Sequence[_T]]) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items())
+
+    @overload
+    def __getitem__(self, index: int) -> _T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[_T]: ...
+    def __getitem__(self, index: int | slice) -> _T | Sequence[_T]:
+        return self._items()[index]
+
+    def __iter__(self) -> Iterator[_T]:
+        return iter(self._items())
+
+    def __repr__(self) -> str:
+        return repr(list(self._items()))
+
+
+class Jobs(_View[Job]):
+    """The tenant's jobs, oldest first, as they stand now; and the hand that moves them on."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        super().__init__(tenant.current_jobs)
+        self._tenant = tenant
+
+    def get(self, job_id: str) -> Job:
+        """Return the job of that id; raises UnknownJob."""
+        job = next((job for job in self if job.id == job_id), None)
+        if job is None:
+            raise UnknownJob(f"this tenant has no job {job_id!r}; it has {len(self)}")
+        return job
+
+    def start(self, job_id: str) -> Job:
+        """PENDING_QUEUE → ON_QUEUE now; raises UnknownJob, IllegalTransition."""
+        return self._tenant.force(job_id, Event.START)
+
+    def finish(self, job_id: str) -> Job:
+        """→ SUCCESS now, by way of ON_QUEUE; raises UnknownJob, IllegalTransition."""
+        pending = self.get(job_id).state is JobState.PENDING
+        return self._tenant.force(job_id, *([Event.START] if pending else []), Event.SUCCEED)
+
+    def fail(self, job_id: str, reason: str | None = None) -> Job:
+        """→ FAILED now, with `reason` or the product's usual one; raises UnknownJob, IllegalTransition."""
+        return self._tenant.force(job_id, Event.FAIL, failure=reason)
+
+    def image_url(self, job_id: str) -> str:
+        """Return the URL of the image of a job that succeeded; raises UnknownJob."""
+        return self._tenant.renderer.image_url(self.get(job_id))
+
+
+class Ledger(_View[Posting]):
+    """The tenant's postings, oldest first, and its balances, in quota units (100 = 1 USD)."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        super().__init__(lambda: tuple(tenant.store.postings))
+        self._tenant = tenant
+
+    def balance(self, account: Account = Account.AVAILABLE) -> Decimal:
+        """Return what lies in `account`; by default what can still be spent."""
+        with self._tenant.lock:
+            self._tenant.settle()
+            return self._tenant.store.balances[account]
+
+    @property
+    def spent(self) -> Decimal:
+        """Quota units that jobs have really cost."""
+        return self.balance(Account.SPENT)
+
+    @property
+    def reserved(self) -> Decimal:
+        """Quota units that unfinished jobs hold."""
+        return self.balance(Account.RESERVED)
+
+
+class Hooks(_View[Delivery]):
+    """The tenant's webhook deliveries, oldest first, each with all its attempts."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        super().__init__(lambda: tuple(tenant.store.deliveries.values()))
+
+
+class TenantControl:
+    """
+    The world behind one API key.
+
+    Attributes:
+        key: the API key.
+        clock: its clock.
+        jobs: its jobs.
+        ledger: its postings and balances.
+        journal: its requests, answers and hook attempts.
+        hooks: its webhook deliveries.
+    """
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.key = tenant.key
+        self.clock = ClockControl(tenant)
+        self.jobs = Jobs(tenant)
+        self.ledger = Ledger(tenant)
+        self.journal: Journal = tenant.journal
+        self.hooks = Hooks(tenant)

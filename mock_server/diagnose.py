@@ -1,0 +1,166 @@
+"""Words for the person behind the client: what was expected, what came, what to do.
+
+Nothing here decides whether a request is accepted; it only explains.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mock_server.bodies import FORM, JSON, MULTIPART, media_type
+from mock_server.contract import Contract, Problem
+from mock_server.exchange import Call
+
+# Names that people write for a field, beyond those that merely look like it. `model` is in S3's own example.
+_ALIASES = {
+    "model": "mode",
+    "text": "prompt",
+    "description": "prompt",
+    "webhook": "hookUrl",
+    "webhook_url": "hookUrl",
+    "callback": "hookUrl",
+    "callback_url": "hookUrl",
+    "notify_hook": "hookUrl",
+    "ratio": "aspect_ratio",
+    "id": "jobId",
+    "task_id": "jobId",
+    "input_image": "image",
+    "file": "image",
+    "files": "image",
+}
+_KEY_HEADERS = ("X-API-KEY", "API-KEY", "TTAPI-KEY", "TT-APIKEY", "X-TT-API-KEY", "APIKEY", "TT-API-TOKEN")
+_KEY_PARAMETERS = ("tt-api-key", "tt_api_key", "api_key", "apikey", "key")
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """Return the field out of `known` that somebody who wrote `name` probably meant."""
+    fields = list(known)
+    plain = {_plain(field): field for field in fields}
+    alias = _ALIASES.get(name.lower())
+    if alias in fields:
+        return alias
+    close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.75)
+    return plain[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def missing_key(call: Call, keys: tuple[str, ...]) -> str:
+    """Say why a request opened no tenant."""
+    came = call.header("TT-API-KEY")
+    if came is not None and came.strip():
+        return f"the TT-API-KEY that came is none of the {len(keys)} allowed by --key"
+    if came is not None:
+        return "the TT-API-KEY header is empty: is the variable that holds your key set?"
+    if call.header("Authorization") is not None:
+        return "the key came as Authorization: this API reads it from the header TT-API-KEY, without Bearer"
+    for name in _KEY_HEADERS:
+        if call.header(name) is not None:
+            return f"the key came in {name}: this API reads it from the header TT-API-KEY"
+    query = call.query.lower()
+    if any(f"{name}=" in query for name in _KEY_PARAMETERS):
+        return "the key came in the query: send it in the header TT-API-KEY (a key in a URL ends up in logs)"
+    return "expected the header TT-API-KEY, got none: any non-empty value works unless --key is set"
+
+
+def wrong_method(call: Call, methods: tuple[str, ...]) -> str:
+    """Say which method was meant."""
+    if call.method in {"GET", "HEAD"} and "GET" not in methods:
+        return (
+            f"{call.path} takes POST, got {call.method}: a browser, a redirect that was followed, "
+            f"or a call without method= sends GET"
+        )
+    return f"{call.path} takes {' or '.join(methods)}, got {call.method}"
+
+
+def unknown_path(call: Call, paths: Iterable[str]) -> str:
+    """Say which path was meant."""
+    known = list(paths)
+    tidy = "/" + call.path.strip("/").lower()
+    close = tidy if tidy in known else next(iter(difflib.get_close_matches(tidy, known, n=1, cutoff=0.6)), None)
+    hint = f": did you mean {close}?" if close else f"; there are {', '.join(known)}"
+    return f"nothing is at {call.path}{hint}"
+
+
+def wrong_type(call: Call, *, takes: tuple[str, ...]) -> str:
+    """Say which kind of body was expected."""
+    wanted = " or ".join(takes)
+    if not call.content_type:
+        return f"expected a body of {wanted}, got one without Content-Type: set that header"
+    return f"expected a body of {wanted}, got {media_type(call.content_type)}"
+
+
+def disguised_body(call: Call) -> str | None:
+    """Say when a body is of another kind than its Content-Type says; None when nothing of that sort is seen."""
+    kind = media_type(call.content_type)
+    start = call.body[:512].lstrip()
+    if kind != MULTIPART and start.startswith(b"--") and b"form-data" in start:
+        return (
+            f"the body is multipart but Content-Type says {kind or 'nothing'}: do not set Content-Type by hand when "
+            f"you upload files, the HTTP library writes it with the boundary"
+        )
+    if kind == FORM and start.startswith(b"{"):
+        return "the body is JSON but Content-Type says form: send Content-Type: application/json (curl: -H)"
+    if kind == JSON and start[:1] not in {b"{", b"["} and b"=" in start.partition(b"\n")[0]:
+        return "the body looks like a form but Content-Type says JSON: in requests use json=, not data="
+    return None
+
+
+def fields(
+    contract: Contract, schema: str, problems: tuple[Problem, ...], values: Mapping[str, Any], *, files: int = 0
+) -> str:
+    """Word all `problems` of a request in one line."""
+    unknown = [name for name in values if name not in contract.fields[schema]]
+    missing = [problem.detail for problem in problems if problem.rule == "required" and not problem.path]
+    if files and {"prompt", "mode"} <= set(missing):
+        return (
+            "files came but neither prompt nor mode: in requests, json= is dropped when files= is given; "
+            "pass the fields with data="
+        )
+    return "; ".join(_word(contract, schema, problem, values, unknown) for problem in problems)
+
+
+def _word(
+    contract: Contract, schema: str, problem: Problem, values: Mapping[str, Any], unknown: list[str]
+) -> str:
+    if problem.rule == "required" and not problem.path:
+        wanted = problem.detail
+        for name in unknown:
+            if meant(name, contract.fields[schema]) == wanted:
+                return f"{wanted} is missing: you sent {name!r}, did you mean {wanted!r}?"
+        return f"{wanted} is missing"
+    name = ".".join(map(str, problem.path)) or "body"
+    if problem.rule == "enum":
+        return _wrong_choice(contract, schema, name, values.get(name))
+    if name == "image" and problem.rule == "type":
+        return "image must be a file part with a filename, got a plain field: in curl -F image=@FILE"
+    if schema == "edits.request" and problem.rule == "minimum":
+        return "image is empty: 0 bytes came; was the file opened in binary mode, and read twice?"
+    return f"{name}: {problem.detail}"
+
+
+def _wrong_choice(contract: Contract, schema: str, name: str, value: object) -> str:
+    choices = contract.choices(schema, name)
+    text = value if isinstance(value, str) else ""
+    close = difflib.get_close_matches(text.lower(), choices, n=1, cutoff=0.6)
+    hint = f", did you mean {close[0]!r}?" if close else ""
+    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+    return f"{name}: expected one of {', '.join(choices)}; got {shown}{hint}"
+
+
+def lint(contract: Contract, schema: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Remark on a request that is accepted: fields that the API does not know, and one that another overrides."""
+    known = contract.fields[schema]
+    remarks = []
+    for name in values:
+        if name not in known:
+            close = meant(name, known)
+            hint = f", did you mean {close!r}?" if close and close not in values else ""
+            remarks.append(f"unknown field {name!r} is ignored{hint}")
+    if "size" in values and "aspect_ratio" in values:
+        remarks.append("size and aspect_ratio were both sent: size wins (assumed)")
+    return tuple(remarks)

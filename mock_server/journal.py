@@ -1,0 +1,150 @@
+"""What happened in a tenant, in order: requests with their answers, and attempts to deliver hooks. Bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from mock_server.exchange import Answer, Call, mask
+from mock_server.model import Attempt, Delivery
+
+_BODY_LIMIT = 16 * 1024
+_SECRET = frozenset({"HTTP_TT_API_KEY", "HTTP_AUTHORIZATION", "HTTP_COOKIE"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEntry:
+    """
+    One request and its answer.
+
+    Args:
+        number: counts the tenant's journal entries from 1.
+        at: the tenant's time, in seconds since the Unix epoch.
+        headers: of the request; secrets are masked.
+        request_body: at most its first 16 KiB; `request_size` is its length in bytes.
+        explanation: why it was refused, for a person; empty when it was not.
+        lint: remarks on what was accepted all the same.
+    """
+
+    number: int
+    at: float
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str] = field(repr=False)
+    request_body: bytes
+    request_size: int
+    status: int
+    response_body: bytes
+    explanation: str
+    lint: tuple[str, ...]
+    job_id: str | None
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class HookEntry:
+    """One attempt to deliver a hook, at the tenant's time `at`."""
+
+    number: int
+    at: float
+    delivery: Delivery
+    attempt: Attempt
+
+
+Entry = RequestEntry | HookEntry
+Observer = Callable[["Journal", Entry], None]
+_Raw = tuple[int, float, Call, int, Answer] | HookEntry
+
+
+class Journal(Sequence[Entry]):
+    """
+    The newest entries of one tenant; `dropped` says how many older ones had to go.
+
+    Args:
+        owner: the API key of the tenant, or "" for requests that belong to none.
+        limit: entries kept.
+        observer: told of every entry as it is written.
+    """
+
+    def __init__(self, owner: str, limit: int, observer: Observer | None = None) -> None:
+        self.owner = owner
+        self.limit = limit
+        self.written = 0
+        self._observer = observer
+        self._entries: deque[_Raw] = deque(maxlen=limit)
+
+    @property
+    def dropped(self) -> int:
+        """Entries that were written and are no longer kept."""
+        return self.written - len(self._entries)
+
+    def note_request(self, at: float, call: Call, answer: Answer) -> None:
+        """Write one request and its answer down."""
+        self.written += 1
+        size = len(call.body)
+        if size > _BODY_LIMIT:
+            call.body = call.body[:_BODY_LIMIT]
+        raw = (self.written, at, call, size, answer)
+        self._entries.append(raw)
+        if self._observer is not None:
+            self._observer(self, _entry(raw))
+
+    def note_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
+        """Write one attempt to deliver a hook down."""
+        self.written += 1
+        entry = HookEntry(self.written, attempt.at, delivery, attempt)
+        self._entries.append(entry)
+        if self._observer is not None:
+            self._observer(self, entry)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(index, slice):
+            return [_entry(raw) for raw in list(self._entries)[index]]
+        return _entry(self._entries[index])
+
+    def __iter__(self) -> Iterator[Entry]:
+        return map(_entry, tuple(self._entries))
+
+    @property
+    def requests(self) -> list[RequestEntry]:
+        """The entries that are requests, oldest first."""
+        return [entry for entry in self if isinstance(entry, RequestEntry)]
+
+
+def _entry(raw: _Raw) -> Entry:
+    # Entries are worded when somebody looks: writing one is on the hot path, reading is not.
+    if isinstance(raw, HookEntry):
+        return raw
+    number, at, call, size, answer = raw
+    headers = {
+        name[5:].replace("_", "-").title(): mask(value) if name in _SECRET else value
+        for name, value in call.headers.items()
+    }
+    if call.content_type:
+        headers["Content-Type"] = call.content_type
+    return RequestEntry(
+        number,
+        at,
+        call.method,
+        call.path,
+        call.query,
+        headers,
+        call.body,
+        size,
+        answer.status,
+        answer.body,
+        answer.explanation,
+        answer.lint,
+        answer.job_id,
+        call.connection,
+    )

@@ -1,0 +1,98 @@
+"""What the product charges, how long it takes and how large its images are: `schemas/product.json`.
+
+Nearly all of it is assumed, so a user may put a file of their own over it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import orjson
+
+from mock_server import resources
+from mock_server.errors import SettingsError
+from mock_server.model import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """
+    One model as it is sold.
+
+    Args:
+        price: quota units a job.
+        seconds: shortest and longest time in ON_QUEUE.
+        reported_as: its name in results (`flux-dev` for `flux1-dev`, S1).
+    """
+
+    price: Decimal
+    seconds: tuple[float, float]
+    reported_as: str
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Prices, durations (seconds) and sizes ("1024x1024") of the emulated product."""
+
+    modes: dict[str, Mode]
+    queue_seconds: tuple[float, float]
+    sizes: dict[str, str]
+    image_seconds: float
+    failure: str
+    quota_per_usd: int
+
+    def plan(self, mode: str, queue_share: float, run_share: float) -> Plan:
+        """Return how a job of `mode` will go; the shares, 0 to 1, say where in each range its times lie."""
+        low, high = self.queue_seconds
+        shortest, longest = self.modes[mode].seconds
+        return Plan(
+            queue_seconds=round(low + (high - low) * queue_share, 3),
+            run_seconds=round(shortest + (longest - shortest) * run_share, 3),
+        )
+
+
+def load_product(override: Path | None = None) -> Product:
+    """
+    Read `schemas/product.json`, with the JSON object in the file `override` merged over it (RFC 7386).
+
+    Raises:
+        SettingsError: the file cannot be read, is no JSON, or does not fit `schemas/product.schema.json`.
+    """
+    data = resources.load("product.json")
+    if override is not None:
+        try:
+            data = _merge(data, orjson.loads(override.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"product: expected a readable JSON file, got {override}: {error}") from None
+    validator = jsonschema_rs.Draft202012Validator(resources.load("product.schema.json"))
+    for error in validator.iter_errors(data):
+        place = "/" + "/".join(map(str, error.instance_path))
+        raise SettingsError(f"product: {override}: at {place}: {error.message}")
+    modes = {
+        name: Mode(Decimal(entry["price"]), tuple(entry["seconds"]), entry["reported_as"])
+        for name, entry in data["modes"].items()
+    }
+    return Product(
+        modes=modes,
+        queue_seconds=tuple(data["queue_seconds"]["range"]),
+        sizes=data["sizes"],
+        image_seconds=data["image_days"]["value"] * 86400,
+        failure=data["failure"]["value"],
+        quota_per_usd=data["quota_per_usd"]["value"],
+    )
+
+
+def _merge(base: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(base) if isinstance(base, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merge(merged.get(name), value)
+    return merged

@@ -1,0 +1,281 @@
+"""A tenant: the world behind one API key, where clock, engine, store and deliverer meet.
+
+Everything happens under the tenant's lock, and every request reads the clock once. Requests move jobs on; only `tick`
+(real time has come) and `advance` (somebody moves the clock) send webhooks, so that answering never waits for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Condition, RLock
+
+from mock_server import engine
+from mock_server.clock import Clock
+from mock_server.contract import Contract, contract
+from mock_server.deliverer import Deliverer
+from mock_server.engine import Event
+from mock_server.errors import UnknownJob
+from mock_server.identity import Source
+from mock_server.journal import Journal, Observer
+from mock_server.model import Account, Delivery, Job, JobState, Order, Posting, Receipt, Timer, TimerKind
+from mock_server.product import Product
+from mock_server.ratelimit import Window
+from mock_server.render import Renderer
+from mock_server.settings import ProgressKind, Settings
+from mock_server.store import MemoryStore
+
+AUTO_IDLE = 0.03
+"""Real seconds without a request after which an auto clock moves on by itself while a hook is expected."""
+
+_HOOK_PAUSE = 0.002
+# Real seconds that a hook waits at least, so that the answer to the request that caused it leaves first.
+
+
+class Tenant:
+    """
+    All that one API key owns.
+
+    Args:
+        key: the API key.
+        settings: how this world behaves.
+        product: what it sells.
+        deliverer: sends the hooks.
+        observer: told of every journal entry.
+        wake: called when this tenant expects webhooks, so that somebody calls `tick` in time.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        settings: Settings,
+        product: Product,
+        deliverer: Deliverer,
+        *,
+        observer: Observer | None = None,
+        wake: Callable[[Tenant], None] = lambda tenant: None,
+    ) -> None:
+        self.key = key
+        self.settings = settings
+        self.rules = settings.rules
+        self.product = product
+        self.contract: Contract = contract(settings.contract)
+        self.clock = Clock(settings.clock)
+        self.journal = Journal(key, settings.journal, observer)
+        self.source = Source(settings.seed, key)
+        self.renderer = Renderer(
+            self.contract, product, self.source.tag, null_data=settings.data == "null"
+        )
+        opening = Posting(self.clock.now(), Account.PURCHASED, Account.AVAILABLE, settings.balance)
+        self.store = MemoryStore(opening)
+        self._window = Window(settings.rate_limit)
+        self._deliverer = deliverer
+        self._wake = wake
+        self.lock = RLock()
+        self._landed = Condition(self.lock)
+        self._in_flight = 0
+        self._written_at_tick = -1
+
+    # What clients do
+
+    def admit(self) -> None:
+        """Count one call against the rate limit; raises ApiError 429 when there were too many."""
+        with self.lock:
+            self._window.admit(self.clock.now())
+
+    def submit(self, order: Order) -> Job:
+        """Accept a job; raises ApiError 402 or 499."""
+        with self.lock:
+            now = self._drain()
+            luck = self.source.draw(self.store.submitted + 1)
+            plan = self.product.plan(order.mode, luck.queue_share, luck.run_share)
+            price = self.product.modes[order.mode].price
+            change = engine.submit(
+                self.store, order, job_id=luck.job_id, plan=plan, price=price, rules=self.rules, now=now
+            )
+            self.store.commit(change)
+            if self.settings.progress.kind is ProgressKind.IMMEDIATE:
+                self._happen(luck.job_id, (Event.START, Event.SUCCEED), now)
+            self._expect_hooks()
+            return self.store.jobs[luck.job_id]
+
+    def fetch(self, job_id: str) -> Job:
+        """Return a job as this fetch sees it; with progress by polls, and with an auto clock, it also moves it on."""
+        with self.lock:
+            now = self._drain()
+            job = self.job(job_id)
+            if job.state.final:
+                return job
+            if self.settings.progress.kind is ProgressKind.POLLS:
+                job = self._polled(job, now)
+            elif self.clock.auto:
+                self._to_next_event(hooks=False)
+            return job
+
+    def _polled(self, job: Job, now: float) -> Job:
+        for event in engine.poll(job, self.settings.progress.polls):
+            self._happen(job.id, (event,), now)
+        job = engine.count_poll(self.store.jobs[job.id])
+        self.store.jobs[job.id] = job
+        self._expect_hooks()
+        return job
+
+    # What the person at the controls does
+
+    def job(self, job_id: str) -> Job:
+        """Return a job as it stands; raises UnknownJob."""
+        try:
+            return self.store.jobs[job_id]
+        except KeyError:
+            raise UnknownJob(f"no job {job_id!r} among the {len(self.store.jobs)} of this tenant") from None
+
+    def settle(self) -> None:
+        """Let happen what is due by now, except sending hooks."""
+        with self.lock:
+            self._drain()
+
+    def current_jobs(self) -> tuple[Job, ...]:
+        """Return all jobs as they stand now, oldest first."""
+        with self.lock:
+            self._drain()
+            return tuple(self.store.jobs.values())
+
+    def force(self, job_id: str, *events: Event, failure: str | None = None) -> Job:
+        """Let `events` happen to a job now; raises UnknownJob, IllegalTransition."""
+        with self.lock:
+            now = self._drain()
+            self.job(job_id)
+            self._happen(job_id, events, now, failure)
+            self._expect_hooks()
+            return self.store.jobs[job_id]
+
+    def advance_to(self, instant: float) -> None:
+        """
+        Move the clock to `instant`, event by event: what falls due on the way happens at its own time, and each hook
+        is delivered, and its retry set, before the clock goes on.
+
+        Raises:
+            ValueError: `instant` lies in the past.
+        """
+        with self.lock:
+            if instant < self.clock.now():
+                self.clock.jump(instant)
+            while (due := self._settled_due()) is not None and due <= instant:
+                self.clock.jump(max(due, self.clock.now()))
+                self._fire_next(due)
+            self.clock.jump(max(instant, self.clock.now()))
+
+    def run_until_idle(self) -> None:
+        """Move the clock on until nothing more is to come."""
+        with self.lock:
+            while (due := self._settled_due()) is not None:
+                self.advance_to(max(due, self.clock.now()))
+
+    def set_pace(self, rate: float, *, auto: bool = False) -> None:
+        """Let the clock go on at another rate."""
+        with self.lock:
+            self._drain()
+            self.clock.run(rate, auto=auto)
+            self._expect_hooks()
+
+    # What time does
+
+    def tick(self) -> None:
+        """Do what is due by now and send the hooks that are, without waiting for them."""
+        with self.lock:
+            self._fire_due(hooks=True)
+            if self.clock.auto:
+                self._run_while_idle()
+
+    def next_tick_in(self) -> float | None:
+        """Return the real seconds until `tick` should be called; None when time alone will bring no hook."""
+        with self.lock:
+            if not self.store.hooks_expected:
+                return None
+            if self.clock.auto:
+                return AUTO_IDLE
+            due = self.store.next_due(hooks=True)
+            left = None if due is None else self.clock.real_seconds_until(due)
+            return None if left is None else max(left, _HOOK_PAUSE)
+
+    def _expect_hooks(self) -> None:
+        if self.store.hooks_expected:
+            self._wake(self)
+
+    def _drain(self) -> float:
+        now = self.clock.now()
+        due = self.store.next_due(hooks=False)
+        if due is not None and due <= now:
+            self._fire_due(hooks=False)
+        return now
+
+    def _fire_due(self, *, hooks: bool) -> None:
+        now = self.clock.now()
+        while (timer := self.store.pop_due(now, hooks=hooks)) is not None:
+            self._fire(timer)
+
+    def _fire_next(self, due: float) -> None:
+        timer = self.store.pop_due(due, hooks=True)
+        if timer is not None:
+            self._fire(timer)
+
+    def _to_next_event(self, *, hooks: bool) -> bool:
+        due = self.store.next_due(hooks=hooks)
+        if due is None:
+            return False
+        self.clock.jump(max(due, self.clock.now()))
+        self._fire_due(hooks=hooks)
+        return True
+
+    def _run_while_idle(self) -> None:
+        idle = self.journal.written == self._written_at_tick
+        self._written_at_tick = self.journal.written
+        while idle and self.store.hooks_expected and not self._in_flight and self._to_next_event(hooks=True):
+            pass
+
+    def _settled_due(self) -> float | None:
+        self._landed.wait_for(lambda: self._in_flight == 0)
+        return self.store.next_due(hooks=True)
+
+    def _fire(self, timer: Timer) -> None:
+        if timer.kind is TimerKind.DELIVER:
+            self._send(self.store.deliveries[timer.ref], timer.due)
+            return
+        job = self.store.jobs[timer.ref]
+        if timer.kind is TimerKind.START and job.state is JobState.PENDING:
+            change = engine.start(self.store, job, rules=self.rules, now=timer.due)
+            if change is None:
+                self.store.stand_in_line(job.id)
+            else:
+                self.store.commit(change)
+        elif timer.kind is TimerKind.FINISH and not job.state.final:
+            event = Event.FAIL if job.plan.failure else Event.SUCCEED
+            self._happen(job.id, (event,), timer.due, job.plan.failure)
+
+    def _happen(self, job_id: str, events: tuple[Event, ...], now: float, failure: str | None = None) -> None:
+        for event in events:
+            job = self.store.jobs[job_id]
+            if event is Event.START:
+                change = engine.begin(job, rules=self.rules, now=now)
+            else:
+                reason = (failure or self.product.failure) if event is Event.FAIL else None
+                change = engine.finish(
+                    self.store, job, failure=reason, snapshot=self.renderer.fetched, rules=self.rules, now=now
+                )
+            self.store.commit(change)
+
+    def _send(self, delivery: Delivery, due: float) -> None:
+        self._in_flight += 1
+
+        def landed(future: Future[Receipt]) -> None:
+            with self.lock:
+                self._in_flight -= 1
+                change = engine.after_delivery(
+                    delivery, future.result(), attempted_at=due, rules=self.rules
+                )
+                self.store.commit(change)
+                self.journal.note_attempt(change.deliveries[0], change.deliveries[0].attempts[-1])
+                self._landed.notify_all()
+                self._expect_hooks()
+
+        self._deliverer.deliver(delivery).add_done_callback(landed)

@@ -1,0 +1,66 @@
+"""The one thread that makes time happen where nobody calls: it ticks the tenants that expect webhooks."""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import Condition, Thread
+
+from mock_server.tenant import Tenant
+
+_log = logging.getLogger("fluxmock.ticker")
+
+
+class Ticker:
+    """Ticks every tenant it was told to watch at the right real time. Its thread starts with the first of them."""
+
+    def __init__(self) -> None:
+        self._wanted = Condition()
+        self._due: dict[Tenant, float] = {}
+        self._thread: Thread | None = None
+        self._closed = False
+
+    def watch(self, tenant: Tenant) -> None:
+        """See to it that `tenant` is ticked when its next event is due. To be called under the tenant's lock."""
+        left = tenant.next_tick_in()
+        if left is None:
+            return
+        with self._wanted:
+            due = time.monotonic() + left
+            if self._closed or self._due.get(tenant, due + 1.0) <= due:
+                return
+            self._due[tenant] = due
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="fluxmock-ticker", daemon=True)
+                self._thread.start()
+            self._wanted.notify()
+
+    def close(self) -> None:
+        """End the thread; nothing is ticked any more."""
+        with self._wanted:
+            self._closed = True
+            self._wanted.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (tenants := self._wait()) is not None:
+            for tenant in tenants:
+                try:
+                    tenant.tick()
+                except Exception:  # noqa: BLE001 - one tenant's trouble must not stop the time of all others
+                    _log.exception("a tick failed")
+                with tenant.lock:
+                    self.watch(tenant)
+
+    def _wait(self) -> list[Tenant] | None:
+        with self._wanted:
+            while not self._closed:
+                now = time.monotonic()
+                ready = [tenant for tenant, due in self._due.items() if due <= now]
+                if ready:
+                    for tenant in ready:
+                        del self._due[tenant]
+                    return ready
+                self._wanted.wait(min(self._due.values(), default=now + 3600.0) - now)
+        return None

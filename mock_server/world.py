@@ -1,0 +1,102 @@
+"""All tenants together: who may come in, and what they share: the product, the deliverer, the ticker."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from mock_server.clock import Clock
+from mock_server.contract import Contract, contract
+from mock_server.deliverer import Deliverer, HttpDeliverer
+from mock_server.hook_rules import HookRules
+from mock_server.identity import read_image_name
+from mock_server.journal import Journal, Observer
+from mock_server.model import Job
+from mock_server.product import load_product
+from mock_server.settings import Settings
+from mock_server.tenant import Tenant
+from mock_server.ticker import Ticker
+
+
+class World:
+    """
+    Every tenant of one emulator, made when its key is first seen.
+
+    Args:
+        settings: how tenants behave that are not told otherwise.
+        deliverer: sends hooks; by default over HTTP, within the address rules of the settings.
+        observer: told of every journal entry of every tenant.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        deliverer: Deliverer | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.contract: Contract = contract(self.settings.contract)
+        self.product = load_product(self.settings.product)
+        self.hook_rules = HookRules(self.settings.hook_allow)
+        self.clock = Clock(self.settings.clock)
+        """Dates what belongs to no tenant; each tenant has a clock of its own."""
+        self.strays = Journal("", self.settings.journal, observer)
+        """Requests that belong to no tenant: no key, a wrong one, an unknown path."""
+        self._observer = observer
+        self._deliverer = deliverer or HttpDeliverer(self.hook_rules, self.settings.hook_timeout)
+        self._ticker = Ticker()
+        self._lock = Lock()
+        self._tenants: dict[str, Tenant] = {}
+        self._by_tag: dict[bytes, Tenant] = {}
+
+    def find(self, key: str | None) -> Tenant | None:
+        """Return the tenant that an API key opens, or None when it opens none."""
+        if key is None:
+            return None
+        tenant = self._tenants.get(key)
+        if tenant is None and key.strip() and (not self.settings.key or key in self.settings.key):
+            return self.tenant(key)
+        return tenant
+
+    def tenant(self, key: str, **changes: object) -> Tenant:
+        """
+        Return the tenant of `key`, making it if need be; with `changes` to the settings it is made anew, empty.
+
+        Raises:
+            SettingsError: a change is unusable.
+        """
+        with self._lock:
+            tenant = self._tenants.get(key)
+            if tenant is None or changes:
+                settings = self.settings.replaced(**changes)
+                tenant = Tenant(
+                    key,
+                    settings,
+                    load_product(settings.product) if "product" in changes else self.product,
+                    self._deliverer,
+                    observer=self._observer,
+                    wake=self._ticker.watch,
+                )
+                self._tenants[key] = tenant
+                self._by_tag[tenant.source.tag] = tenant
+            return tenant
+
+    def owner(self, job_id: str) -> Tenant | None:
+        """Return the tenant that has a job of that id, whoever it is."""
+        return next((tenant for tenant in list(self._tenants.values()) if job_id in tenant.store.jobs), None)
+
+    def image(self, name: str) -> tuple[Tenant, Job] | None:
+        """Return the job, and its tenant, that an image name (without .webp) stands for."""
+        read = read_image_name(name)
+        tenant = self._by_tag.get(read[0]) if read else None
+        if read is None or tenant is None:
+            return None
+        job = tenant.store.jobs.get(read[1])
+        return None if job is None else (tenant, job)
+
+    def close(self) -> None:
+        """Stop the threads; no hook is sent any more."""
+        self._ticker.close()
+        self._deliverer.close()
+
+
