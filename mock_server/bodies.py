@@ -14,6 +14,7 @@ from mock_server.errors import ApiError
 
 _MAX_FIELDS = 200
 _MAX_FIELD_BYTES = 1024 * 1024
+_MAX_DEPTH = 100
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -57,6 +58,8 @@ def read_json(body: bytes) -> dict[str, Any]:
         raise ApiError(400, _json_trouble(body, error)) from None
     if not isinstance(value, dict):
         raise ApiError(400, f"expected a JSON object like {{\"prompt\": …}}, got {_kind(value)}")
+    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _deeper_than(_MAX_DEPTH, value):
+        raise ApiError(400, f"the JSON is nested more than {_MAX_DEPTH} levels deep: flatten it")
     # Every name has a colon. More colons than names (as in a URL) call for the slow, exact look.
     if body.count(b":") > len(value):
         twice = _repeated_name(body)
@@ -77,6 +80,18 @@ def _json_trouble(body: bytes, error: orjson.JSONDecodeError) -> str:
     if "NaN" in text or "Infinity" in text:
         return f"NaN and Infinity are no JSON: send null or leave the field out ({error.msg})"
     return f"expected JSON, got something else at line {error.lineno}, column {error.colno}: {error.msg}"
+
+
+def _deeper_than(limit: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (dict, list))
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return any(isinstance(item, (dict, list)) for item in level)
 
 
 def _kind(value: object) -> str:

@@ -337,7 +337,6 @@ class _Connection(asyncio.Protocol):
             self.transport.close()
         else:
             self.transport.write_eof()
-            self.transport.resume_reading()
             self.deadline = self.server.tick + self.server.linger_ticks
 
     def _proceed(self) -> None:

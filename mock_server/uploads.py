@@ -1,9 +1,9 @@
 """Checks the image of an edit and keeps a small copy of it.
 
-Uploads are not trusted. The size that they claim is read from the header first, and Pillow only gets to see
-what the first frame needs: texts, colour profiles, EXIF, comments and further frames are left out (except of a
-WEBP, whose decoder does not look at them), so that they cannot cost memory or time. EXIF is read here, for the
-one thing that matters: which way is up.
+Uploads are not trusted. The size that they claim is read from the header first, and Pillow only gets to
+see what the first frame needs: texts, colour profiles, EXIF, comments and further frames are left out, so
+that they cannot cost memory or time (not from a WEBP: its decoder does not look at them). EXIF is read here,
+for the one thing that matters: which way is up.
 """
 
 from __future__ import annotations

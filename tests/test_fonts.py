@@ -66,6 +66,11 @@ def test_invisible_characters_are_left_out(char):
     assert NONE.runs(char) == []
 
 
+def test_private_and_control_characters_are_spelled_even_where_a_font_has_them():
+    chars = [*range(0x20), *range(0x7F, 0xA0), *range(0xE000, 0xF900)]
+    assert spelled("".join(map(chr, chars)), fonts.installed()).isascii()
+
+
 def test_every_kind_of_blank_is_drawn_as_a_space():
     assert spelled("a\u3000b\xa0c\u2003d") == "a b c d"
 
@@ -151,7 +156,7 @@ def test_a_word_with_accents_is_drawn_by_one_font():
 
 def test_right_to_left_words_stay_in_one_run():
     available = installed_with("ש", "fonts-dejavu-core")
-    assert len(available.runs("שלום עולם")) == 1
+    assert available.runs("שלום עולם \u0378")[0].text == "שלום עולם "
 
 
 def test_the_advance_is_about_what_painting_moves_by():

@@ -93,6 +93,13 @@ def test_the_prompt_changes_an_edit_only_inside_its_panel(prompt):
     assert box[1] > 256
 
 
+def test_the_panel_shows_the_very_prompt():
+    """Two prompts of one width differ inside the panel, right of the stripe whose colour differs too."""
+    edit = replace(CAT, upload=upload("white"))
+    one, other = (decoded(replace(edit, prompt=prompt)) for prompt in ("noon moon", "moon noon"))
+    assert changed(one.crop((40, 256, 512, 512)), other.crop((40, 256, 512, 512)), 100) is not None
+
+
 def test_a_picture_of_a_long_prompt_stays_small():
     assert len(draw(replace(CAT, prompt="several words " * 800, width=1024, height=1024))) < 150_000
 

@@ -152,14 +152,16 @@ def raw_answer(
 class Gate:
     """An application that waits for a permit."""
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self.headers = list(headers)
         self.entered = threading.Semaphore(0)
         self.permits = threading.Semaphore(0)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer with the path."""
         self.entered.release()
         assert self.permits.acquire(timeout=PATIENCE)
-        start_response("200 OK", [])
+        start_response("200 OK", self.headers)
         return [environ["PATH_INFO"].encode()]
 
 
@@ -333,6 +335,28 @@ def test_client_that_keeps_sending_an_oversize_body_still_reads_the_answer() -> 
         assert client.rest() == b""
 
 
+def test_client_that_pipelines_beyond_the_last_answer_still_reads_it() -> None:
+    gate = Gate([("Connection", "close")])
+    with BackgroundServer(gate) as server, connected(server) as client:
+        client.send(b"GET /last HTTP/1.1\r\n\r\n")
+        assert gate.entered.acquire(timeout=PATIENCE)
+        sender = threading.Thread(target=client.send, args=(bytes(8 * 1024 * 1024),))
+        sender.start()
+        gate.permits.release()
+        assert client.answer()[2] == b"/last"
+        assert client.rest() == b""
+        sender.join()
+
+
+def test_client_that_sends_ahead_is_held_up() -> None:
+    gate = Gate()
+    with BackgroundServer(gate) as server, connected(server) as client:
+        client.send(b"GET /1 HTTP/1.1\r\n\r\n").socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.send(bytes(128 * 1024 * 1024))
+        gate.permits.release(2)  # for the request, and for the refusal of what came after
+
+
 def test_lingering_ends_when_the_client_does_not_close() -> None:
     limits = Limits(body_bytes=10, linger_seconds=0.1)
     with BackgroundServer(report, limits=limits) as server, connected(server) as client:
@@ -429,6 +453,14 @@ def test_endless_line_is_refused_before_it_ends(start: bytes) -> None:
         assert "at most 1000 bytes" in client.report()["fluxmock.refusal"]
 
 
+def test_sizes_of_requests_that_are_cut_alike_do_not_add_up() -> None:
+    start, end = b"GET / HTTP/1.1\r\nA: 1\r\nB: ", b"2\r\n\r\n"
+    with BackgroundServer(report, limits=Limits(header_bytes=100)) as server, connected(server) as client:
+        client.send(start)
+        for _ in range(20):
+            assert client.send(end + start).report()["status"] == 200
+
+
 def test_trailers_count_as_headers() -> None:
     with BackgroundServer(report, limits=Limits(header_count=3)) as server:
         seen = ask(
@@ -466,6 +498,16 @@ def test_slow_request_behind_another_is_refused_after_the_answer_to_that() -> No
         assert client.answer()[2] == b"/first"
         assert client.answer()[2] == b"/second"
         assert client.rest() == b""
+
+
+def test_request_that_came_slowly_leaves_the_connection_its_idle_time() -> None:
+    with BackgroundServer(report, limits=Limits(slow_seconds=0.1)) as server, connected(server) as client:
+        with connected(server) as other:
+            client.send(b"GET / HTTP/1.1\r\nA")
+            ask(server, b"GET / HTTP/1.1\r\n\r\n")
+            assert client.send(b": 1\r\n\r\n").report()["status"] == 200
+            assert other.send(b"GET").report()["status"] == 400  # so the time for slow requests has passed
+        assert client.send(b"GET / HTTP/1.1\r\n\r\n").report()["status"] == 200
 
 
 def test_request_that_the_client_cuts_short_is_refused(server: BackgroundServer) -> None:
@@ -789,6 +831,19 @@ def test_client_that_leaves_while_the_application_works_is_no_error(caplog: pyte
     assert caplog.records == []
 
 
+def test_answers_that_nobody_takes_any_more_are_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate()
+    with BackgroundServer(gate, inline=always) as server:
+        with connected(server) as client:
+            client.send(b"GET / HTTP/1.1\r\n\r\n" * 100)
+            assert gate.entered.acquire(timeout=PATIENCE)
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        gate.permits.release(101)
+        with connected(server) as other:
+            assert other.send(b"GET /other HTTP/1.1\r\n\r\n").answer()[2] == b"/other"
+    assert caplog.records == []
+
+
 # Start and stop
 
 
@@ -849,13 +904,13 @@ def test_ipv6_url_has_brackets() -> None:
 
 def test_stop_closes_idle_connections_and_finishes_what_is_under_way() -> None:
     gate = Gate()
-    server = BackgroundServer(gate)
+    server = BackgroundServer(gate, limits=Limits(linger_seconds=600))
     server.start()
     with connected(server) as idle, connected(server) as working, connected(server) as sending:
         working.send(b"GET /work HTTP/1.1\r\n\r\nGET /queued HTTP/1.1\r\n\r\n")
         assert gate.entered.acquire(timeout=PATIENCE)
         sending.send(b"POST /send HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n").head()
-        stopper = threading.Thread(target=server.stop, args=(PATIENCE,))
+        stopper = threading.Thread(target=server.stop, args=(600,))
         stopper.start()
         assert idle.rest() == b""
         with pytest.raises(ConnectionRefusedError):
@@ -869,16 +924,27 @@ def test_stop_closes_idle_connections_and_finishes_what_is_under_way() -> None:
         assert not stopper.is_alive()
 
 
-def test_stop_aborts_what_does_not_finish_in_time() -> None:
+def test_stop_cuts_what_does_not_finish_in_time_and_drops_what_has_not_begun() -> None:
+    workers = []
     gate = Gate()
-    server = BackgroundServer(gate, workers=1)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        workers.append(threading.current_thread())
+        return gate(environ, start_response)
+
+    server = BackgroundServer(app, workers=1)
     server.start()
-    with connected(server) as client:
-        client.send(b"GET /stuck HTTP/1.1\r\n\r\n")
+    with connected(server) as stuck, connected(server) as queued:
+        stuck.send(b"GET /stuck HTTP/1.1\r\n\r\n")
         assert gate.entered.acquire(timeout=PATIENCE)
-        server.stop(grace=0.01)
-        assert client.rest() == b""
-        gate.permits.release()
+        assert queued.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n").head()
+        queued.send(b"x")
+        server.stop(grace=0.05)
+        assert stuck.rest() == queued.rest() == b""
+    gate.permits.release(2)
+    workers[0].join(PATIENCE)
+    assert not workers[0].is_alive()
+    assert len(workers) == 1
 
 
 def test_http_server_runs_in_the_callers_loop() -> None:

@@ -1,0 +1,152 @@
+"""Bad input over a real socket: a documented code, the envelope, an explanation; never a traceback, a hang or a 500."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import zlib
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import PROMPT, picture
+
+from mock_server.serving import Server
+
+Serve = Callable[..., Server]
+GOOD = json.dumps(PROMPT).encode()
+DOCUMENTED = {200, 400, 401, 402, 404, 405, 413, 415, 429, 499}
+
+
+def exchange(server: Server, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send raw bytes on a new connection, and read until the server closes it."""
+    url = urlsplit(server.url)
+    with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+        connection.sendall(request)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    while head.startswith(b"HTTP/1.1 100"):
+        head, _, body = body.partition(b"\r\n\r\n")
+    lines = head.decode("ascii").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    return int(lines[0].split()[1]), headers, body
+
+
+def post(path: str, body: bytes, kind: str = "application/json", length: int | None = None) -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nTT-API-KEY: k\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(body) if length is None else length}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def multipart(image: bytes) -> bytes:
+    return (
+        b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + image + b"\r\n"
+        b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="mode"\r\n\r\nflux1-dev\r\n--b--\r\n'
+    )
+
+
+def bomb() -> bytes:
+    """A PNG of a few hundred bytes that says it has 40,000 x 40,000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b"")
+
+
+BAD: list[tuple[str, bytes, int, str]] = [
+    ("not UTF-8", post("/flux/generate", b'{"prompt": "\xff", "mode": "flux1-dev"}'), 400, "UTF-8"),
+    ("byte order mark", post("/flux/generate", b"\xef\xbb\xbf" + GOOD), 400, "byte order mark"),
+    ("an array", post("/flux/generate", b"[1]"), 400, "got an array"),
+    ("a string", post("/flux/generate", b'"x"'), 400, "got a string"),
+    ("null", post("/flux/generate", b"null"), 400, "got null"),
+    ("a number", post("/flux/fetch", b"7"), 400, "got a number"),
+    ("nothing", post("/flux/generate", b""), 400, "empty body"),
+    ("cut short", post("/flux/generate", b'{"prompt": "x'), 400, "line 1"),
+    ("10,000 levels", post("/flux/generate", b"[" * 10_000 + b"]" * 10_000), 400, "JSON"),
+    ("10,000 levels in a field", post("/flux/generate", b'{"prompt":' + b"[" * 10_000 + b"]" * 10_000 + b"}"), 400, "JSON"),
+    ("900 levels in a field", post("/flux/generate", b'{"a:b":' + b"[" * 900 + b"]" * 900 + b"}"), 400, "100 levels"),
+    ("101 levels in a good one", post("/flux/generate", GOOD[:-1] + b', "x":' + b"[" * 100 + b"]" * 100 + b"}"), 400, "100 levels"),
+    ("100 levels in a good one", post("/flux/generate", GOOD[:-1] + b', "x":' + b"[" * 99 + b"]" * 99 + b"}"), 200, ""),
+    ("NaN", post("/flux/generate", b'{"prompt": NaN, "mode": "flux1-dev"}'), 400, "NaN"),
+    ("Infinity", post("/flux/generate", b'{"prompt": -Infinity, "mode": "flux1-dev"}'), 400, "Infinity"),
+    ("a lone surrogate", post("/flux/generate", b'{"prompt": "\\ud800", "mode": "flux1-dev"}'), 400, "JSON"),
+    ("a name twice", post("/flux/generate", b'{"mode":"flux1-dev","prompt":"a","prompt":"b"}'), 400, "'prompt' more than once"),
+    ("a name twice, deep", post("/flux/generate", b'{"mode":"flux1-dev","prompt":"a","x":{"y":1,"y":2}}'), 400, "'y' more"),
+    ("1 GB to come", post("/flux/generate", b"", length=10**9), 413, "--max-body"),
+    ("1 GB to come, edits", post("/flux/edits", b"", "multipart/form-data; boundary=b", 10**9), 413, "--max-body"),
+    ("a length that is none", post("/flux/generate", b"").replace(b"Length: 0", b"Length: abc"), 400, ""),
+    ("a negative length", post("/flux/generate", b"").replace(b"Length: 0", b"Length: -1"), 400, ""),
+    ("no HTTP", b"hello there\r\n\r\n", 400, ""),
+    ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40 + b"\r\n\r\n", 400, ""),
+    ("a header without end", b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000, 400, ""),
+    ("10,000 headers", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10_000 + b"\r\n", 400, ""),
+    ("no image", post("/flux/edits", multipart(b"GIF89a, honestly"), "multipart/form-data; boundary=b"), 400, "image"),
+    ("half an image", post("/flux/edits", multipart(picture(size=(500, 500))[:900]), "multipart/form-data; boundary=b"), 400, "image"),
+    ("a decompression bomb", post("/flux/edits", multipart(bomb()), "multipart/form-data; boundary=b"), 400, "megapixel"),
+    ("another boundary", post("/flux/edits", multipart(picture()), "multipart/form-data; boundary=c"), 400, ""),
+    ("no end of multipart", post("/flux/edits", multipart(picture())[:-9], "multipart/form-data; boundary=b"), 400, ""),
+    ("a boundary of 10 kB", post("/flux/edits", b"--x", "multipart/form-data; boundary=" + "b" * 10_000), 400, ""),
+    ("a boundary that is no ASCII", post("/flux/edits", b"--x", "multipart/form-data; boundary=\u732b"), 400, ""),
+    ("1,000 parts", post("/flux/edits", b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n' * 1000 + b"--b--\r\n",
+                         "multipart/form-data; boundary=b"), 413, "parts"),
+    ("1,000 fields", post("/flux/generate", b"&".join([b"a=1"] * 1000), "application/x-www-form-urlencoded"), 400, ""),
+    ("a form that is not UTF-8", post("/flux/generate", b"prompt=%ff&mode=flux1-dev", "application/x-www-form-urlencoded"), 400, "UTF-8"),
+    ("a query that is not UTF-8", b"GET /flux/fetch?jobId=%ff HTTP/1.1\r\nHost: x\r\nTT-API-KEY: k\r\nConnection: close\r\n\r\n", 400, "UTF-8"),
+    ("a charset that is none", post("/flux/generate", GOOD, "application/json; charset=klingon"), 200, ""),
+    ("a Host that is none", post("/flux/generate", GOOD).replace(b"Host: x", b"Host: <script>"), 200, ""),
+    ("a key that is no ASCII", post("/flux/generate", GOOD).replace(b"KEY: k", "KEY: \u732b".encode()), 200, ""),
+    ("a path that is not UTF-8", b"GET /%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404, ""),
+    ("a path of 30 kB", b"GET /" + b"x" * 30_000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 404, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "words"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
+)
+def test_bad_input_gets_a_documented_code_and_the_envelope(
+    serve: Serve, request_: bytes, status: int, words: str
+) -> None:
+    server = serve()
+    got, headers, body = exchange(server, request_)
+    assert (got, words in headers.get("x-fluxmock-explain", "")) == (status, True), headers
+    if status >= 400:
+        assert json.loads(body)["status"] == "FAILED"
+        assert json.loads(body)["data"] is None
+        assert headers["x-fluxmock-explain"]
+    assert exchange(server, post("/flux/generate", GOOD))[0] == 200
+
+
+@pytest.fixture(scope="module")
+def lasting_server() -> Server:
+    import mock_server
+
+    with mock_server.serve(port=0, queue=1_000_000, balance=10**9) as server:
+        yield server
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    path=st.sampled_from(["/flux/generate", "/flux/edits", "/flux/fetch"]),
+    kind=st.sampled_from(["application/json", "multipart/form-data; boundary=b", "application/x-www-form-urlencoded", "", "x/y"]),
+    body=st.one_of(
+        st.binary(max_size=300),
+        st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["prompt", "mode", "jobId", "size", "hookUrl", "x"]), inner, max_size=4), max_leaves=6).map(lambda value: json.dumps(value).encode()),
+        st.binary(max_size=50).map(lambda data: multipart(data)),
+    ),
+)  # fmt: skip
+def test_no_body_whatever_brings_a_500(lasting_server: Server, path: str, kind: str, body: bytes) -> None:
+    status, headers, answer = exchange(lasting_server, post(path, body, kind))
+    assert status in DOCUMENTED
+    if status >= 400:
+        assert json.loads(answer)["status"] == "FAILED"
+        assert headers["x-fluxmock-explain"]
