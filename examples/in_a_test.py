@@ -3,11 +3,14 @@
 Run: pytest in_a_test.py
 """
 
+import json
+
 import pytest
 import requests
 
 import mock_server
-from mock_server.model import DeliveryState, JobState
+from mock_server.deliverer import RecordingDeliverer
+from mock_server.model import DeliveryState, Receipt
 
 KEY = "key-of-this-test"  # each key is a world of its own: jobs, clock, quota, hooks
 
@@ -74,3 +77,22 @@ def test_the_image_is_kept_for_a_month(server, tenant):
     tenant.clock.advance(31 * 86400)
 
     assert requests.get(url, timeout=10).status_code == 404
+
+
+def test_a_hook_is_tried_again():
+    """The first attempt meets a receiver that is down, the second one that works; nothing is really sent."""
+    answers = iter([Receipt(503), Receipt(200)])
+    deliverer = RecordingDeliverer(lambda delivery: next(answers))
+    with mock_server.serve(port=0, clock="frozen", hook_retry="60", deliverer=deliverer) as server:
+        job_id = submit(server, hookUrl="http://127.0.0.1:9/hook")
+        tenant = server.tenant(KEY)
+
+        tenant.clock.run_until_idle()
+
+        (delivery,) = tenant.hooks
+        assert delivery.job_id == job_id
+        assert delivery.state is DeliveryState.DELIVERED
+        first, second = delivery.attempts
+        assert (first.receipt.status, second.receipt.status) == (503, 200)
+        assert second.at - first.at == pytest.approx(60)
+        assert json.loads(delivery.body) == post(server, "/flux/fetch", jobId=job_id)

@@ -123,8 +123,8 @@ def set_target(environ: WSGIEnvironment, target: bytes) -> None:
     environ["QUERY_STRING"] = query.decode("latin-1")
 
 
-class _Halt(Exception):  # noqa: N818  not an error: it ends the parsing of input that has been dealt with
-    pass
+class _Halt(Exception):
+    """Ends the parsing of input that has been dealt with."""
 
 
 class RequestReader:
