@@ -9,7 +9,7 @@ import pytest
 import requests
 
 import mock_server
-from mock_server.deliverer import RecordingDeliverer
+from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.model import DeliveryState, Receipt
 
 KEY = "key-of-this-test"  # each key is a world of its own: jobs, clock, quota, hooks

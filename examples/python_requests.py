@@ -17,14 +17,9 @@ out = Path(os.environ.get("OUT", "./result.webp"))
 
 endpoint = f"{base_url}/flux/generate"
 
-headers = {
-    "TT-API-KEY": your_key
-}
+headers = {"TT-API-KEY": your_key}
 
-data = {
-    "prompt": "a cute cat",
-    "mode": "flux1-dev"
-}
+data = {"prompt": "a cute cat", "mode": "flux1-dev"}
 
 response = requests.post(endpoint, headers=headers, json=data)
 
@@ -34,9 +29,7 @@ response.raise_for_status()
 
 endpoint = f"{base_url}/flux/fetch"
 
-data = {
-    "jobId": response.json()["data"]["jobId"]
-}
+data = {"jobId": response.json()["data"]["jobId"]}
 
 while True:
     response = requests.post(endpoint, headers=headers, json=data)

@@ -47,7 +47,7 @@ class Api:
             answer = self._dispatch(tenant, call)
         except ApiError as error:
             answer = self._refusal(call, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it was, the client must not be left without an answer
             _log.exception("%s %s failed", call.method, call.path)
             answer = self._refusal(call, ApiError(500, "this is a fault of fluxmock, not of your request; see the log"))
         return self._noted(tenant, call, answer)
@@ -175,8 +175,8 @@ class Api:
         if tidy != job_id and tidy in tenant.store.jobs:
             return f"there is no job {job_id!r}, but there is {tidy}: send the id unchanged"
         return (
-            f"this key has no job {job_id!r} ({tenant.store.submitted} submitted): a restart of the server, or a reset, "
-            f"forgets jobs"
+            f"this key has no job {job_id!r} ({tenant.store.submitted} submitted): a restart of the server, or a "
+            f"reset, forgets jobs"
         )
 
     def _check(self, tenant: Tenant, schema: str, values: dict[str, Any], *, files: int = 0) -> None:
@@ -202,12 +202,13 @@ def _repeats(form: Form) -> tuple[str, ...]:
 
 def _kept_upload(images: list[bytes]) -> bytes:
     # Pillow takes 40 ms to import, and only uploads and drawing need it.
-    from mock_server.uploads import UnusableImage, normalise
+    from mock_server.images.uploads import UnusableImage, normalise
 
     try:
-        return [normalise(image) for image in images][0]
+        kept, *_ = [normalise(image) for image in images]
     except UnusableImage as error:
         raise ApiError(400, f"image: {error}") from None
+    return kept
 
 
 @lru_cache(maxsize=256)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request, send_file
 from werkzeug.exceptions import HTTPException
 
-from mock_server import diagnose, gallery
+from mock_server import diagnose
 from mock_server.api import METHODS, Api
 from mock_server.errors import ApiError
 from mock_server.exchange import Answer, Call
+from mock_server.images import gallery
 from mock_server.lane import FastLane, status_line
 from mock_server.settings import Settings
 from mock_server.world import World
@@ -84,7 +85,7 @@ def create_app(settings: Settings | None = None, *, world: World | None = None, 
         call = _call(b"")
         if error.code == 416:
             return error.get_response(request.environ)
-        if error.code == 404 or call.path in METHODS and error.code == 405:
+        if error.code == 404 or (call.path in METHODS and error.code == 405):
             return _response(api.answer(call))
         return _response(api.refuse(call, _as_api_error(error, call)))
 

@@ -57,7 +57,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise ApiError(400, _json_trouble(body, error)) from None
     if not isinstance(value, dict):
-        raise ApiError(400, f"expected a JSON object like {{\"prompt\": …}}, got {_kind(value)}")
+        raise ApiError(400, f'expected a JSON object like {{"prompt": …}}, got {_kind(value)}')
     if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _deeper_than(_MAX_DEPTH, value):
         raise ApiError(400, f"the JSON is nested more than {_MAX_DEPTH} levels deep: flatten it")
     # Every name has a colon. More colons than names (as in a URL) call for the slow, exact look.
@@ -76,7 +76,8 @@ def _json_trouble(body: bytes, error: orjson.JSONDecodeError) -> str:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as trouble:
-        return f"expected JSON in UTF-8: byte {trouble.start} (0x{body[trouble.start]:02x}) is not; encode the body as UTF-8"
+        byte = f"byte {trouble.start} (0x{body[trouble.start]:02x})"
+        return f"expected JSON in UTF-8: {byte} is not; encode the body as UTF-8"
     if "NaN" in text or "Infinity" in text:
         return f"NaN and Infinity are no JSON: send null or leave the field out ({error.msg})"
     return f"expected JSON, got something else at line {error.lineno}, column {error.colno}: {error.msg}"
@@ -124,9 +125,7 @@ def _repeated_name(body: bytes) -> str | None:
 def read_urlencoded(text: bytes, where: str = "form") -> Form:
     """Return the fields of an urlencoded form or query; raises ApiError 400 when it is not UTF-8 or too large."""
     try:
-        pairs = parse_qsl(
-            text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS
-        )
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except UnicodeDecodeError:
         raise ApiError(400, f"expected the {where} urlencoded in UTF-8, got other bytes") from None
     except ValueError as error:
@@ -169,7 +168,8 @@ def read_multipart(content_type: str, body: bytes) -> Form:
         form, uploads = parser.parse(BytesIO(body), boundary.encode("ascii"), len(body))
     except RequestEntityTooLarge:
         raise ApiError(
-            413, f"expected at most {_MAX_FIELDS} parts, and {_MAX_FIELD_BYTES} bytes in fields that are no files"
+            413,
+            f"expected at most {_MAX_FIELDS} parts, and {_MAX_FIELD_BYTES} bytes in fields that are no files",
         ) from None
     except ValueError as error:
         raise ApiError(400, f"expected a multipart body with the boundary of its Content-Type: {error}") from None

@@ -16,7 +16,7 @@ from mock_server.errors import SettingsError
 from mock_server.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from mock_server.server import HttpServer
+    from mock_server.http.server import HttpServer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 EXIT_USAGE = 2
@@ -42,9 +42,7 @@ def read_settings(options: dict[str, Any], **defaults: object) -> Settings:
     given = {name: value for name, value in options.items() if value not in (None, ())}
     try:
         settings = Settings.from_env(os.environ)
-        unset = {
-            name: value for name, value in defaults.items() if not os.environ.get(PREFIX + name.upper())
-        }
+        unset = {name: value for name, value in defaults.items() if not os.environ.get(PREFIX + name.upper())}
         settings = settings.replaced(**unset)
     except SettingsError as error:
         raise _usage(str(error)) from None
@@ -56,9 +54,7 @@ def read_settings(options: dict[str, Any], **defaults: object) -> Settings:
 
 
 def _usage(text: str) -> click.ClickException:
-    error = click.ClickException(text)
-    error.exit_code = EXIT_USAGE
-    return error
+    return click.ClickException(text)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -73,16 +69,34 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--host", default="127.0.0.1", envvar="FLUXMOCK_HOST", show_default=True, metavar="ADDRESS",
-              help="Address to listen on; anything but loopback lets others in.  [FLUXMOCK_HOST]")
-@click.option("--port", default=8787, envvar="FLUXMOCK_PORT", show_default=True, type=click.IntRange(0, 65535),
-              metavar="PORT", help="Port to listen on; 0 picks a free one.  [FLUXMOCK_PORT]")
-@click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), envvar="FLUXMOCK_READY_FILE",
-              metavar="FILE", help='Write {"url": …, "pid": …} there once listening; gone again at the end.  [FLUXMOCK_READY_FILE]')
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    envvar="FLUXMOCK_HOST",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to listen on; anything but loopback lets others in.  [FLUXMOCK_HOST]",
+)
+@click.option(
+    "--port",
+    default=8787,
+    envvar="FLUXMOCK_PORT",
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port to listen on; 0 picks a free one.  [FLUXMOCK_PORT]",
+)
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="FLUXMOCK_READY_FILE",
+    metavar="FILE",
+    help='Write {"url": …, "pid": …} there once listening; gone again at the end.  [FLUXMOCK_READY_FILE]',
+)
 @click.option("--quiet", is_flag=True, envvar="FLUXMOCK_QUIET", help="No line per request.  [FLUXMOCK_QUIET]")
 @settings_options
 def serve(host: str, port: int, ready_file: Path | None, quiet: bool, **options: Any) -> None:
-    """
+    r"""
     Run the emulator until it is stopped (Ctrl-C or SIGTERM).
 
     \b
@@ -95,7 +109,7 @@ def serve(host: str, port: int, ready_file: Path | None, quiet: bool, **options:
     settings = read_settings(options)
     from mock_server.app import create_app
     from mock_server.console import RequestLog
-    from mock_server.server import run
+    from mock_server.http.runner import run
     from mock_server.serving import limits_of, settle_memory
     from mock_server.world import World
 
@@ -135,7 +149,7 @@ def _announce(url: str, host: str, settings: Settings) -> None:
         f"API key: {allowed}",
         "Try it:",
         f"  curl -i {url}/flux/generate -H {header} -H 'Content-Type: application/json' "
-        "-d '{\"prompt\": \"a cute cat\", \"mode\": \"flux1-dev\"}'",
+        '-d \'{"prompt": "a cute cat", "mode": "flux1-dev"}\'',
     ]
     if host not in {"127.0.0.1", "::1", "localhost"}:
         lines.append(f"Careful: {host} can be reached from other machines.")
@@ -162,8 +176,9 @@ def _write_ready(path: Path, url: str) -> None:
 
 @cli.command()
 @click.option("--prompt", default="a cute cat", show_default=True, help="What to draw.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
-              help="Keep the images there.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Keep the images there."
+)
 @settings_options
 def demo(prompt: str, out: Path | None, **options: Any) -> None:
     """

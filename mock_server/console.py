@@ -42,9 +42,8 @@ class RequestLog:
         whose = f"key {mask(journal.owner)}" if journal.owner else "no key"
         job = f"  job {entry.job_id}" if entry.job_id else ""
         path = header_text(entry.path)[:100]
-        lines = [
-            f"{_time(entry.at)}  {self._paint(str(entry.status), colour)}  {entry.method[:10]:<4} {path:<14}  {whose}{job}"
-        ]
+        when, status = _time(entry.at), self._paint(str(entry.status), colour)
+        lines = [f"{when}  {status}  {entry.method[:10]:<4} {path:<14}  {whose}{job}"]
         lines += [
             self._paint(f"{'':10}↳ {header_text(remark)[:400]}", _DIM)
             for remark in (entry.explanation, *entry.lint)

@@ -39,9 +39,7 @@ class Contract:
     def __init__(self, version: str) -> None:
         paths = sorted((resources.folder("schemas") / version).glob("*.json"))
         self.version = version
-        self.schemas: dict[str, Schema] = {
-            path.stem: resources.load(f"{version}/{path.name}") for path in paths
-        }
+        self.schemas: dict[str, Schema] = {path.stem: resources.load(f"{version}/{path.name}") for path in paths}
         registry = jsonschema_rs.Registry([(schema["$id"], schema) for schema in self.schemas.values()])
         self._validators = {
             name: jsonschema_rs.Draft202012Validator(schema, registry=registry, validate_formats=True)
@@ -76,7 +74,7 @@ class Contract:
         found = []
         for error in self._validators[name].iter_errors(value):
             rule = error.kind.name
-            detail = str(error.kind.property) if rule == "required" else error.message[:_DETAIL_LIMIT]
+            detail = str(error.kind.as_dict()["property"]) if rule == "required" else error.message[:_DETAIL_LIMIT]
             found.append(Problem(tuple(error.instance_path), rule, detail))
         return tuple(found)
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mock_server.control import TenantControl
-from mock_server.server import BackgroundServer
+from mock_server.http.runner import BackgroundServer
 from mock_server.serving import Server
 from mock_server.settings import ProgressKind, Settings
 from mock_server.world import World
@@ -158,7 +158,10 @@ def _finish(
         raise DemoFailed(f"job {job_id} came to {final['status']}: {final['message']}")
     if receiver is not None:
         same = json.loads(receiver.wait(job_id)) == final
-        line.note(f"POST {final['data']['hookUrl']}", f"hook received, {'same' if same else 'other'} body as the fetch")
+        line.note(
+            f"POST {final['data']['hookUrl']}",
+            f"hook received, {'same' if same else 'other'} body as the fetch",
+        )
     url = final["data"]["imageUrl"]
     picture = client.download(url)
     line.note(f"GET {url}", _describe(picture))

@@ -111,7 +111,12 @@ def disguised_body(call: Call) -> str | None:
 
 
 def fields(
-    contract: Contract, schema: str, problems: tuple[Problem, ...], values: Mapping[str, Any], *, files: int = 0
+    contract: Contract,
+    schema: str,
+    problems: tuple[Problem, ...],
+    values: Mapping[str, Any],
+    *,
+    files: int = 0,
 ) -> str:
     """Word all `problems` of a request in one line."""
     unknown = [name for name in values if name not in contract.fields[schema]]
@@ -124,9 +129,7 @@ def fields(
     return "; ".join(_word(contract, schema, problem, values, unknown) for problem in problems)
 
 
-def _word(
-    contract: Contract, schema: str, problem: Problem, values: Mapping[str, Any], unknown: list[str]
-) -> str:
+def _word(contract: Contract, schema: str, problem: Problem, values: Mapping[str, Any], unknown: list[str]) -> str:
     if problem.rule == "required" and not problem.path:
         wanted = problem.detail
         for name in unknown:

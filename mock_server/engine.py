@@ -95,9 +95,7 @@ def move(job: Job, event: Event, now: float, failure: str | None = None) -> Job:
     return replace(job, state=state, finished_at=now, failure=failure)
 
 
-def submit(
-    desk: Desk, order: Order, *, job_id: str, plan: Plan, price: Decimal, rules: Rules, now: float
-) -> Change:
+def submit(desk: Desk, order: Order, *, job_id: str, plan: Plan, price: Decimal, rules: Rules, now: float) -> Change:
     """
     Accept a job and reserve its price.
 
@@ -142,9 +140,7 @@ def begin(job: Job, *, rules: Rules, now: float) -> Change:
     return Change(jobs=(running,), timers=(Timer(now + job.plan.run_seconds, TimerKind.FINISH, job.id),))
 
 
-def finish(
-    desk: Desk, job: Job, *, failure: str | None, snapshot: Snapshot, rules: Rules, now: float
-) -> Change:
+def finish(desk: Desk, job: Job, *, failure: str | None, snapshot: Snapshot, rules: Rules, now: float) -> Change:
     """End `job` well, or badly with the reason `failure`: money, webhook, and its slot for the next in line."""
     done = move(job, Event.FAIL if failure else Event.SUCCEED, now, failure)
     refunded = failure is not None and rules.refund
@@ -185,9 +181,7 @@ def count_poll(job: Job) -> Job:
     return replace(job, polls=job.polls + 1)
 
 
-def after_delivery(
-    delivery: Delivery, receipt: Receipt, *, attempted_at: float, rules: Rules
-) -> Change:
+def after_delivery(delivery: Delivery, receipt: Receipt, *, attempted_at: float, rules: Rules) -> Change:
     """Note one attempt; when it failed and the retry schedule has a turn left, set the next."""
     attempts = (*delivery.attempts, Attempt(len(delivery.attempts) + 1, attempted_at, receipt))
     retries = len(attempts) - 1

@@ -1,4 +1,4 @@
-"""Seeded identity: job ids, the luck of a job, and the names of image files. The same seed and key give the same ones."""
+"""Seeded identity: job ids, the luck of a job, the names of image files. Same seed and key, same everything."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def image_path(tag: bytes, job_id: str, finished_at: float) -> str:
 
 
 def read_image_name(name: str) -> tuple[bytes, str] | None:
-    """Return the tenant's tag and the job id that a 32-character image name stands for; None when it is no such name."""
+    """Return the tenant's tag and the job id that an image name stands for; None when it is no such name."""
     try:
         raw = base64.b32decode(name.upper())
     except (binascii.Error, ValueError):

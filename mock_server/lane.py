@@ -5,13 +5,13 @@ Without it the app gives the same bytes, only slower; a property test holds the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from mock_server.api import Api
 from mock_server.bodies import JSON
-from mock_server.exchange import Answer, Call
+from mock_server.exchange import Call
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

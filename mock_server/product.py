@@ -69,9 +69,9 @@ def load_product(override: Path | None = None) -> Product:
         except (OSError, ValueError) as error:
             raise SettingsError(f"product: expected a readable JSON file, got {override}: {error}") from None
     validator = jsonschema_rs.Draft202012Validator(resources.load("product.schema.json"))
-    for error in validator.iter_errors(data):
-        place = "/" + "/".join(map(str, error.instance_path))
-        raise SettingsError(f"product: {override}: at {place}: {error.message}")
+    for problem in validator.iter_errors(data):
+        place = "/" + "/".join(map(str, problem.instance_path))
+        raise SettingsError(f"product: {override}: at {place}: {problem.message}")
     modes = {
         name: Mode(Decimal(entry["price"]), tuple(entry["seconds"]), entry["reported_as"])
         for name, entry in data["modes"].items()

@@ -1,4 +1,4 @@
-"""A sliding window over a tenant's clock: at most so many calls in so many seconds (S2 names the 429, nobody the numbers)."""
+"""A sliding window over a tenant's clock: so many calls in so many seconds (S2 names the 429, nobody the numbers)."""
 
 from __future__ import annotations
 

@@ -31,6 +31,7 @@ class Renderer:
     def fetched(self, job: Job) -> bytes:
         """Return the answer to a fetch; of a finished job it is also the body of its webhook."""
         contract = self._contract
+        data: dict[str, Any] | None
         if job.state is JobState.SUCCESS:
             message, data = contract.success_message, self._result(job)
         elif job.state is JobState.FAILED:

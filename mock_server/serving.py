@@ -1,4 +1,4 @@
-"""serve(): the whole emulator in a thread, for Python code and tests."""
+"""The whole emulator in a thread, for Python code and tests: `serve()`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Self
 
 from mock_server.app import EmulatorApp, create_app
 from mock_server.control import TenantControl
-from mock_server.deliverer import Deliverer
+from mock_server.hooks.deliverer import Deliverer
+from mock_server.http.reader import Limits
+from mock_server.http.runner import BackgroundServer
 from mock_server.journal import Journal, Observer
-from mock_server.server import BackgroundServer, Limits
 from mock_server.settings import Settings
 from mock_server.world import World
 
@@ -71,7 +72,9 @@ def serve(
     **settings: object,
 ) -> Server:
     """
-    Return an emulator to be used in a `with` statement: `with serve(port=0, clock="frozen") as server: ...`.
+    Return an emulator that runs while its `with` statement does.
+
+        with mock_server.serve(port=0, clock="frozen") as server: ...
 
     Args:
         host: the address to bind.
@@ -84,9 +87,7 @@ def serve(
         SettingsError: a setting is unusable.
         OSError: on entering: the address cannot be had.
     """
-    world = World(
-        Settings.from_env(os.environ).replaced(**settings), deliverer=deliverer, observer=observer
-    )
+    world = World(Settings.from_env(os.environ).replaced(**settings), deliverer=deliverer, observer=observer)
     return Server(world, host, port)
 
 

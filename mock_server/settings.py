@@ -161,17 +161,18 @@ class Settings:
 
     contract: str = _setting("2024-09", _contract, "Version of the API's contract: 2024-09 or 2026-03.")
     key: tuple[str, ...] = _setting(
-        (), _names, "Accept only this API key; may be repeated. Without it any non-empty key works.", many=True
+        (),
+        _names,
+        "Accept only this API key; may be repeated. Without it any non-empty key works.",
+        many=True,
     )
     clock: ClockSpec = _setting(
         ClockSpec(1.0, False, None),
         _clock,
-        "real, xN (N times as fast), frozen, or auto (every fetch moves to the next event); @START sets the first instant.",
+        "real, xN (N times as fast), frozen, or auto (a fetch moves to the next event); @START sets the first instant.",
     )
     seed: int = _setting(0, _whole(0), "Seed of job ids, durations and images.")
-    balance: Decimal = _setting(
-        Decimal(10_000), _amount, "Quota units that every tenant starts with (100 = 1 USD)."
-    )
+    balance: Decimal = _setting(Decimal(10_000), _amount, "Quota units that every tenant starts with (100 = 1 USD).")
     progress: Progress = _setting(
         Progress(ProgressKind.TIME), _progress, "What finishes a job: time, polls:N, immediate or manual."
     )
@@ -179,7 +180,9 @@ class Settings:
     queue: int = _setting(1000, _whole(1), "Unfinished jobs that a tenant may have; then 499.")
     refund: bool = _setting(False, _flag, "Give the quota of FAILED jobs back.")
     data: str = _setting(
-        "null", _choice("null", "object"), "`data` of a fetch that has no result: null, or an object of nulls."
+        "null",
+        _choice("null", "object"),
+        "`data` of a fetch that has no result: null, or an object of nulls.",
     )
     rate_limit: RateLimit | None = _setting(
         None, _rate_limit, "Calls in a time, such as 10/1s; then 429. Off by default."
@@ -193,9 +196,7 @@ class Settings:
     hook_timeout: float = _setting(10.0, _seconds, "Real seconds that a hook's receiver has to answer.")
     journal: int = _setting(1000, _whole(0), "Journal entries kept for each tenant.")
     max_body: int = _setting(32 * 1024 * 1024, _whole(1), "Largest request body, in bytes; then 413.")
-    public_url: str | None = _setting(
-        None, _origin, "Origin of image URLs. Default: where the request was sent to."
-    )
+    public_url: str | None = _setting(None, _origin, "Origin of image URLs. Default: where the request was sent to.")
     product: Path | None = _setting(
         None, _path, "JSON file with prices, durations or sizes, merged over the built-in ones."
     )

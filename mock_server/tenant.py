@@ -13,9 +13,9 @@ from threading import Condition, RLock
 from mock_server import engine
 from mock_server.clock import Clock
 from mock_server.contract import Contract, contract
-from mock_server.deliverer import Deliverer
 from mock_server.engine import Event
 from mock_server.errors import UnknownJob
+from mock_server.hooks.deliverer import Deliverer
 from mock_server.identity import Source
 from mock_server.journal import Journal, Observer
 from mock_server.model import Account, Delivery, Job, JobState, Order, Posting, Receipt, Timer, TimerKind
@@ -53,7 +53,7 @@ class Tenant:
         deliverer: Deliverer,
         *,
         observer: Observer | None = None,
-        wake: Callable[[Tenant], None] = lambda tenant: None,
+        wake: Callable[[Tenant], None] = lambda _: None,
     ) -> None:
         self.key = key
         self.settings = settings
@@ -63,9 +63,7 @@ class Tenant:
         self.clock = Clock(settings.clock)
         self.journal = Journal(key, settings.journal, observer)
         self.source = Source(settings.seed, key)
-        self.renderer = Renderer(
-            self.contract, product, self.source.tag, null_data=settings.data == "null"
-        )
+        self.renderer = Renderer(self.contract, product, self.source.tag, null_data=settings.data == "null")
         opening = Posting(self.clock.now(), Account.PURCHASED, Account.AVAILABLE, settings.balance)
         self.store = MemoryStore(opening)
         self._window = Window(settings.rate_limit)
@@ -151,8 +149,10 @@ class Tenant:
 
     def advance_to(self, instant: float) -> None:
         """
-        Move the clock to `instant`, event by event: what falls due on the way happens at its own time, and each hook
-        is delivered, and its retry set, before the clock goes on.
+        Move the clock to `instant`, event by event.
+
+        What falls due on the way happens at its own time. Each hook is delivered, and its retry set, before the clock
+        goes on.
 
         Raises:
             ValueError: `instant` lies in the past.
@@ -270,9 +270,7 @@ class Tenant:
         def landed(future: Future[Receipt]) -> None:
             with self.lock:
                 self._in_flight -= 1
-                change = engine.after_delivery(
-                    delivery, future.result(), attempted_at=due, rules=self.rules
-                )
+                change = engine.after_delivery(delivery, future.result(), attempted_at=due, rules=self.rules)
                 self.store.commit(change)
                 self.journal.note_attempt(change.deliveries[0], change.deliveries[0].attempts[-1])
                 self._landed.notify_all()

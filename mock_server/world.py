@@ -6,8 +6,8 @@ from threading import Lock
 
 from mock_server.clock import Clock
 from mock_server.contract import Contract, contract
-from mock_server.deliverer import Deliverer, HttpDeliverer
-from mock_server.hook_rules import HookRules
+from mock_server.hooks.deliverer import Deliverer, HttpDeliverer
+from mock_server.hooks.rules import HookRules
 from mock_server.identity import read_image_name
 from mock_server.journal import Journal, Observer
 from mock_server.model import Job
@@ -98,5 +98,3 @@ class World:
         """Stop the threads; no hook is sent any more."""
         self._ticker.close()
         self._deliverer.close()
-
-

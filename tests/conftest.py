@@ -12,7 +12,7 @@ from support import Caller, ContractWatch
 
 import mock_server
 from mock_server.app import create_app
-from mock_server.deliverer import RecordingDeliverer
+from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.serving import Server
 from mock_server.settings import Settings
 from mock_server.world import World
@@ -34,7 +34,11 @@ def emulate() -> Iterator[Callable[..., Caller]]:
     with ExitStack() as stack:
 
         def build(
-            *, key: str = "test-key", fast_lane: bool = True, deliverer: RecordingDeliverer | None = None, **settings: object
+            *,
+            key: str = "test-key",
+            fast_lane: bool = True,
+            deliverer: RecordingDeliverer | None = None,
+            **settings: object,
         ) -> Caller:
             chosen = Settings.of(**{"clock": "frozen", **settings})
             watch = ContractWatch(chosen.contract)

@@ -60,7 +60,9 @@ def bomb() -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 999)) + chunk(b"IEND", b"")
+    )
 
 
 BAD: list[tuple[str, bytes, int, str]] = [
@@ -110,9 +112,7 @@ BAD: list[tuple[str, bytes, int, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("request_", "status", "words"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
-)
+@pytest.mark.parametrize(("request_", "status", "words"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 def test_bad_input_gets_a_documented_code_and_the_envelope(
     serve: Serve, request_: bytes, status: int, words: str
 ) -> None:
@@ -134,14 +134,23 @@ def lasting_server() -> Server:
         yield server
 
 
+NAMES = st.sampled_from(["prompt", "mode", "jobId", "size", "hookUrl", "x"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=6,
+)
+KINDS = ["application/json", "multipart/form-data; boundary=b", "application/x-www-form-urlencoded", "", "x/y"]
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     path=st.sampled_from(["/flux/generate", "/flux/edits", "/flux/fetch"]),
-    kind=st.sampled_from(["application/json", "multipart/form-data; boundary=b", "application/x-www-form-urlencoded", "", "x/y"]),
+    kind=st.sampled_from(KINDS),
     body=st.one_of(
         st.binary(max_size=300),
-        st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["prompt", "mode", "jobId", "size", "hookUrl", "x"]), inner, max_size=4), max_leaves=6).map(lambda value: json.dumps(value).encode()),
-        st.binary(max_size=50).map(lambda data: multipart(data)),
+        VALUES.map(lambda value: json.dumps(value).encode()),
+        st.binary(max_size=50).map(multipart),
     ),
 )  # fmt: skip
 def test_no_body_whatever_brings_a_500(lasting_server: Server, path: str, kind: str, body: bytes) -> None:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mock_server.deliverer import Deliverer, HttpDeliverer, RecordingDeliverer, Resolve, request_bytes
-from mock_server.hook_rules import HookRules, parse_hook_url
+from mock_server.hooks.deliverer import Deliverer, HttpDeliverer, RecordingDeliverer, Resolve, request_bytes
+from mock_server.hooks.rules import HookRules, parse_hook_url
 from mock_server.model import Attempt, Delivery, Receipt
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ def read_request(connection: socket.socket) -> bytes:
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536) or b"\r\n\r\n"
     head, _, body = data.partition(b"\r\n\r\n")
-    length = next(
-        int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
-    )
+    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
     while len(body) < length:
         body += connection.recv(65536)
     return head + b"\r\n\r\n" + body
@@ -230,9 +228,7 @@ def test_an_answer_in_packets_of_one_byte_is_understood(
     assert outcome(make(), f"http://127.0.0.1:{receiver.port}/").status == 200
 
 
-def test_a_redirect_is_not_followed(
-    receive: Callable[..., Receiver], make: Callable[..., HttpDeliverer]
-) -> None:
+def test_a_redirect_is_not_followed(receive: Callable[..., Receiver], make: Callable[..., HttpDeliverer]) -> None:
     elsewhere = receive(answering(b"HTTP/1.1 200 OK\r\n\r\n"))
     location = f"http://127.0.0.1:{elsewhere.port}/"
     receiver = receive(answering(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n".encode()))
@@ -257,9 +253,7 @@ def test_a_redirect_is_not_followed(
         (answering(b"SSH-2.0-OpenSSH_9.6\r\n"), "the receiver's answer is not HTTP"),
         (answering(b"\x15\x03\x01\x00\x02\x02\x50"), "the receiver's answer is not HTTP"),
         (
-            answering(
-                b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n\x00\x01"
-            ),
+            answering(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n\x00\x01"),
             "the receiver's answer is not HTTP",
         ),
         (
@@ -387,9 +381,7 @@ def test_localhost_is_resolved_by_the_system(
     assert outcome(make(), f"http://localhost:{receiver.port}/").status == 200
 
 
-def test_ipv6_loopback_is_reached(
-    receive: Callable[..., Receiver], make: Callable[..., HttpDeliverer]
-) -> None:
+def test_ipv6_loopback_is_reached(receive: Callable[..., Receiver], make: Callable[..., HttpDeliverer]) -> None:
     try:
         receiver = receive(answering(b"HTTP/1.1 200 OK\r\n\r\n"), "::1")
     except OSError:
@@ -607,9 +599,7 @@ def test_two_hundred_hanging_receivers_share_one_thread_and_close_ends_them(
         deliverer.close()
         assert set(threading.enumerate()) <= before
         receipts = [future.result(0) for future in futures]
-    assert {receipt.error for receipt in receipts} == {
-        "the server was shut down before the receiver answered"
-    }
+    assert {receipt.error for receipt in receipts} == {"the server was shut down before the receiver answered"}
     assert all(receipt.elapsed > 0 for receipt in receipts)
 
 
@@ -658,9 +648,7 @@ def test_close_does_not_wait_for_a_lookup(make: Callable[..., HttpDeliverer]) ->
     assert future.result(0).error == "the server was shut down before the receiver answered"
 
 
-@pytest.mark.parametrize(
-    "make_one", [lambda: HttpDeliverer(RULES), RecordingDeliverer], ids=["http", "recording"]
-)
+@pytest.mark.parametrize("make_one", [lambda: HttpDeliverer(RULES), RecordingDeliverer], ids=["http", "recording"])
 def test_a_closed_deliverer_still_answers_every_delivery(make_one: Callable[[], Deliverer]) -> None:
     deliverer = make_one()
     deliverer.close()

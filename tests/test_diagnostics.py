@@ -106,9 +106,7 @@ def test_a_refusal_is_explained_beside_the_body(
         ({"X-API-KEY": "abc"}, "the key came in X-API-KEY"),
     ],
 )
-def test_a_missing_or_misplaced_key_is_explained(
-    emulate: Emulate, headers: dict[str, str], words: str
-) -> None:
+def test_a_missing_or_misplaced_key_is_explained(emulate: Emulate, headers: dict[str, str], words: str) -> None:
     caller = emulate()
     answer = caller.http.post("/flux/generate", json=PROMPT, headers=headers)
     assert answer.status_code == 401

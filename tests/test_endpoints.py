@@ -134,7 +134,7 @@ def test_file_names_arrive_in_three_encodings(disposition: str) -> None:
     from mock_server.bodies import read_multipart
 
     body = (
-        f'--b\r\nContent-Disposition: {disposition}\r\nContent-Type: image/png\r\n\r\nPNG\r\n'
+        f"--b\r\nContent-Disposition: {disposition}\r\nContent-Type: image/png\r\n\r\nPNG\r\n"
         f'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n--b--\r\n'
     ).encode()
     form = read_multipart("multipart/form-data; boundary=b", body)

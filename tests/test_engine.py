@@ -70,19 +70,19 @@ def test_nothing_leads_out_of_a_final_state() -> None:
 
 
 def test_submitting_reserves_the_price_and_sets_the_start() -> None:
-    change = engine.submit(
-        Desk(), ORDER, job_id="j", plan=PLAN, price=Decimal(3), rules=Rules(), now=100.0
-    )
+    change = engine.submit(Desk(), ORDER, job_id="j", plan=PLAN, price=Decimal(3), rules=Rules(), now=100.0)
     (posting,) = change.postings
-    assert (posting.source, posting.target, posting.amount) == (Account.AVAILABLE, Account.RESERVED, Decimal(3))
+    assert (posting.source, posting.target, posting.amount) == (
+        Account.AVAILABLE,
+        Account.RESERVED,
+        Decimal(3),
+    )
     (timer,) = change.timers
     assert (timer.kind, timer.due) == (TimerKind.START, 101.0)
     assert change.jobs[0].state is JobState.PENDING
 
 
-@pytest.mark.parametrize(
-    ("desk", "status"), [(Desk(available=Decimal(2)), 402), (Desk(unfinished=7), 499)]
-)
+@pytest.mark.parametrize(("desk", "status"), [(Desk(available=Decimal(2)), 402), (Desk(unfinished=7), 499)])
 def test_a_job_that_cannot_be_paid_or_queued_is_refused(desk: Desk, status: int) -> None:
     with pytest.raises(ApiError) as refused:
         engine.submit(desk, ORDER, job_id="j", plan=PLAN, price=Decimal(3), rules=Rules(queue=7), now=100.0)
@@ -115,7 +115,12 @@ def test_a_finished_job_hands_its_slot_to_the_next_in_line() -> None:
 )
 def test_only_a_failed_job_is_ever_refunded(failure: str | None, refund: bool, target: Account) -> None:
     change = engine.finish(
-        Desk(), job(JobState.RUNNING), failure=failure, snapshot=lambda done: b"", rules=Rules(refund=refund), now=1e3
+        Desk(),
+        job(JobState.RUNNING),
+        failure=failure,
+        snapshot=lambda done: b"",
+        rules=Rules(refund=refund),
+        now=1e3,
     )
     assert [(entry.source, entry.target) for entry in change.postings] == [(Account.RESERVED, target)]
 
@@ -129,9 +134,7 @@ def test_a_finished_job_with_a_hook_leaves_a_snapshot_to_deliver() -> None:
         rules=Rules(),
         now=105.0,
     )
-    assert [(delivery.url, delivery.body) for delivery in change.deliveries] == [
-        ("http://localhost/hook", b"SUCCESS")
-    ]
+    assert [(delivery.url, delivery.body) for delivery in change.deliveries] == [("http://localhost/hook", b"SUCCESS")]
     assert [(timer.kind, timer.due) for timer in change.timers] == [(TimerKind.DELIVER, 105.0)]
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from mock_server import fonts
-from mock_server.fonts import EMBEDDED, Face, Fonts, Run
+from mock_server.images import fonts
+from mock_server.images.fonts import EMBEDDED, Face, Fonts, Run
 
 NONE = Fonts(())
 
@@ -58,9 +58,7 @@ def test_what_no_font_has_is_spelled_as_python_does(text, expected):
     assert spelled(text) == expected
 
 
-@pytest.mark.parametrize(
-    "char", ["\u200d", "\ufe0f", "\ufeff", "\u202e", "\u2066", "\xad", "\U000e0061"], ids=ascii
-)
+@pytest.mark.parametrize("char", ["\u200d", "\ufe0f", "\ufeff", "\u202e", "\u2066", "\xad", "\U000e0061"], ids=ascii)
 def test_invisible_characters_are_left_out(char):
     assert spelled(f"a{char}b") == "ab"
     assert NONE.runs(char) == []
@@ -96,12 +94,7 @@ def test_ascii_stays_as_it_is(text):
 def test_a_damaged_font_file_counts_as_having_nothing(tmp_path):
     broken = tmp_path / "broken.ttf"
     broken.write_bytes(
-        b"\0\1\0\0\0\1"
-        + bytes(6)
-        + b"cmap"
-        + bytes(4)
-        + b"\0\0\0\x1c\0\0\1\0"
-        + b"\0\0\0\1\0\3\0\1\0\0\0\x0c"
+        b"\0\1\0\0\0\1" + bytes(6) + b"cmap" + bytes(4) + b"\0\0\0\x1c\0\0\1\0" + b"\0\0\0\1\0\3\0\1\0\0\0\x0c"
     )
     available = Fonts([Face(str(broken)), Face(str(tmp_path / "missing.ttf"))])
     assert spelled("a你", available) == "a\\u4f60"
@@ -170,6 +163,4 @@ def test_threads_get_the_same_drawing():
     expected = [painted(run, size).tobytes() for size in range(20, 60)]
     with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
-            assert [
-                image.tobytes() for image in pool.map(lambda size: painted(run, size), range(20, 60))
-            ] == expected
+            assert [image.tobytes() for image in pool.map(lambda size: painted(run, size), range(20, 60))] == expected

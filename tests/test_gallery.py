@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from support import PROMPT, Caller, explained, picture
 
-from mock_server import gallery
 from mock_server.clock import EPOCH
+from mock_server.images import gallery
 from mock_server.product import load_product
 from mock_server.serving import Server
 
@@ -25,7 +25,9 @@ DAY = 86400
 
 
 def get(caller: Caller, url: str, **headers: str) -> Any:
-    return caller.http.get(urlsplit(url).path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    return caller.http.get(
+        urlsplit(url).path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 def image_of(caller: Caller, **fields: Any) -> str:
@@ -95,7 +97,13 @@ def test_an_image_is_gone_after_the_month(emulate: Emulate) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/2024-09-10/x.webp", "/2024-09-10/" + "a" * 32 + ".webp", "/2024-09-11/{name}.webp", "/2024-09-10/{upper}.webp"]
+    "path",
+    [
+        "/2024-09-10/x.webp",
+        "/2024-09-10/" + "a" * 32 + ".webp",
+        "/2024-09-11/{name}.webp",
+        "/2024-09-10/{upper}.webp",
+    ],
 )
 def test_an_image_that_is_none_is_a_404(emulate: Emulate, path: str) -> None:
     caller = emulate(progress="immediate")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from mock_server.hook_rules import HookRules, parse_hook_url
+from mock_server.hooks.rules import HookRules, parse_hook_url
 
 RULES = HookRules()
 ALLOWING = HookRules(allow=("hooks.example.com", "*.example.org", "8.8.8.8", "2001:4860::1"))
@@ -109,9 +109,7 @@ def test_addresses_without_receivers_never_pass_however_they_are_written(host: s
         assert "to which hooks are never sent" in (rules.problem_with_url(f"http://{host}/") or "")
 
 
-@pytest.mark.parametrize(
-    "host", ["169.254.169.254", "[fd00:ec2::254]", "metadata.google.internal", "0.0.0.0"]
-)
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "metadata.google.internal", "0.0.0.0"])
 def test_allowing_by_name_does_not_open_metadata_addresses(host: str) -> None:
     rules = HookRules(allow=(host, "*.google.internal"))
     assert "to which hooks are never sent" in (rules.problem_with_url(f"http://{host}/") or "")
@@ -302,9 +300,7 @@ def test_a_url_is_taken_apart_as_it_goes_onto_the_wire(url: str, authority: str,
 
 
 anything = st.text() | st.text("ht:/@[]\\.0x1729%#?af localhosttest", max_size=40)
-addresses = st.ip_addresses() | st.sampled_from(LOCAL_BLOCKS).flatmap(
-    lambda block: st.ip_addresses(network=block)
-)
+addresses = st.ip_addresses() | st.sampled_from(LOCAL_BLOCKS).flatmap(lambda block: st.ip_addresses(network=block))
 
 
 def spellings(address: IPv4Address | IPv6Address) -> st.SearchStrategy[str]:
@@ -336,9 +332,7 @@ def spellings(address: IPv4Address | IPv6Address) -> st.SearchStrategy[str]:
 def test_no_text_makes_the_judgement_raise(url: str) -> None:
     for rules in (RULES, ANY_PUBLIC):
         problem = rules.problem_with_url(url)
-        assert problem is None or (
-            problem.isascii() and problem.startswith("hookUrl") and "\n" not in problem
-        )
+        assert problem is None or (problem.isascii() and problem.startswith("hookUrl") and "\n" not in problem)
 
 
 @given(anything, anything)

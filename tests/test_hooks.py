@@ -11,10 +11,10 @@ import pytest
 from support import PROMPT, Caller
 
 from mock_server.clock import EPOCH
-from mock_server.deliverer import RecordingDeliverer
+from mock_server.hooks.deliverer import RecordingDeliverer
+from mock_server.http.runner import BackgroundServer
 from mock_server.journal import HookEntry
 from mock_server.model import DeliveryState, Receipt
-from mock_server.server import BackgroundServer
 from mock_server.serving import Server
 
 Emulate = Callable[..., Caller]

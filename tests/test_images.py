@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from mock_server.images import Picture, draw
-from mock_server.uploads import normalise
+from mock_server.images.drawing import Picture, draw
+from mock_server.images.uploads import normalise
 
 CAT = Picture("a cat", "flux1-dev", 7, 512, 512)
 
@@ -31,12 +31,7 @@ def upload(colour: str, size: tuple[int, int] = (300, 200)) -> bytes:
 
 def changed(one: Image.Image, other: Image.Image, threshold: int = 60) -> tuple[int, int, int, int] | None:
     """Find the box of what differs clearly, beyond what compression does."""
-    return (
-        ImageChops.difference(one, other)
-        .convert("L")
-        .point(lambda value: 255 * (value > threshold))
-        .getbbox()
-    )
+    return ImageChops.difference(one, other).convert("L").point(lambda value: 255 * (value > threshold)).getbbox()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server.app import create_app
-from mock_server.deliverer import RecordingDeliverer
+from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.settings import Settings
 from mock_server.world import World
 
@@ -107,7 +107,12 @@ def test_with_and_without_the_lane_everything_is_the_same(calls: list[dict[str, 
 
 def test_the_lane_takes_what_it_is_for_and_nothing_else() -> None:
     app = create_app(Settings.of(max_body=100))
-    good = {"REQUEST_METHOD": "POST", "PATH_INFO": "/flux/fetch", "CONTENT_TYPE": JSON, "CONTENT_LENGTH": "10"}
+    good = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/flux/fetch",
+        "CONTENT_TYPE": JSON,
+        "CONTENT_LENGTH": "10",
+    }
     assert app.lane.takes(good)
     for change in (
         {"REQUEST_METHOD": "GET"},

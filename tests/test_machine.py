@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 import mock_server
-from mock_server.deliverer import RecordingDeliverer
+from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.model import Account, JobState
 from mock_server.serving import Server
 
@@ -109,7 +109,11 @@ class Emulator(RuleBasedStateMachine):
             balances = {account: tenant.ledger.balance(account) for account in Account}
             assert sum(balances.values()) == 0
             assert balances[Account.RESERVED] == sum((job.price for job in jobs if not job.state.final), Decimal(0))
-            charged = [job for job in jobs if job.state is JobState.SUCCESS or (job.state is JobState.FAILED and not self.refund)]
+            charged = [
+                job
+                for job in jobs
+                if job.state is JobState.SUCCESS or (job.state is JobState.FAILED and not self.refund)
+            ]
             assert balances[Account.SPENT] == sum((job.price for job in charged), Decimal(0))
             assert balances[Account.AVAILABLE] >= 0
             assert {job.id for job in jobs} == {job for job, owner in self.owner.items() if owner == key}

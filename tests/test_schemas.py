@@ -76,9 +76,7 @@ def test_every_error_status_names_its_source_and_confidence(version: str) -> Non
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_examples_fit_in_both_validators(version: str, name: str) -> None:
     schemas = contract(version).schemas
-    registry = Registry().with_resources(
-        (schema["$id"], Resource.from_contents(schema)) for schema in schemas.values()
-    )
+    registry = Registry().with_resources((schema["$id"], Resource.from_contents(schema)) for schema in schemas.values())
     reference = jsonschema.Draft202012Validator(schemas[name], registry=registry)
     assert schemas[name]["examples"]
     for example in schemas[name]["examples"]:

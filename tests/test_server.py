@@ -21,7 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.server import BackgroundServer, HttpServer, Limits
+from mock_server.http.reader import Limits
+from mock_server.http.runner import BackgroundServer
+from mock_server.http.server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -142,9 +144,7 @@ def ask(server: BackgroundServer, request: bytes) -> dict[str, Any]:
         return client.send(request).report()
 
 
-def raw_answer(
-    app: WSGIApplication, request: bytes = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
-) -> bytes:
+def raw_answer(app: WSGIApplication, request: bytes = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n") -> bytes:
     with BackgroundServer(app) as server, connected(server) as client:
         return client.send(request).rest()
 
@@ -205,9 +205,7 @@ def test_remote_port_is_the_clients_own() -> None:
         return [environ["REMOTE_PORT"].encode()]
 
     with BackgroundServer(app) as server, connected(server) as client:
-        assert (
-            client.send(b"GET / HTTP/1.1\r\n\r\n").answer()[2] == str(client.socket.getsockname()[1]).encode()
-        )
+        assert client.send(b"GET / HTTP/1.1\r\n\r\n").answer()[2] == str(client.socket.getsockname()[1]).encode()
 
 
 def test_connections_are_numbered(server: BackgroundServer) -> None:
@@ -287,9 +285,7 @@ def test_expect_is_answered_before_the_body_is_sent(server: BackgroundServer) ->
 def test_expect_of_a_pipelined_request_waits_its_turn() -> None:
     gate = Gate()
     with BackgroundServer(gate) as server, connected(server) as client:
-        client.send(
-            b"GET /1 HTTP/1.1\r\n\r\nPOST /2 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
-        )
+        client.send(b"GET /1 HTTP/1.1\r\n\r\nPOST /2 HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
         gate.permits.release(2)
         assert client.answer()[2] == b"/1"
         assert client.head() == ("HTTP/1.1 100 Continue", [])
@@ -320,9 +316,7 @@ def test_body_of_exactly_the_limit_is_read() -> None:
 
 def test_chunked_body_that_outgrows_the_limit_is_dropped() -> None:
     with BackgroundServer(report, limits=Limits(body_bytes=5)) as server:
-        seen = ask(
-            server, b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
-        )
+        seen = ask(server, b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n")
     assert (seen["status"], seen["CONTENT_LENGTH"], seen["body"]) == (413, "7", "")
 
 
@@ -465,9 +459,7 @@ def test_trailers_count_as_headers() -> None:
     with BackgroundServer(report, limits=Limits(header_count=3)) as server:
         seen = ask(
             server,
-            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
-            + b"T: 1\r\n" * 3
-            + b"\r\n",
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + b"T: 1\r\n" * 3 + b"\r\n",
         )
     assert "in 3 headers" in seen["fluxmock.refusal"]
 
@@ -565,9 +557,7 @@ def test_http_1_1_keeps_the_connection_without_saying_so(server: BackgroundServe
 
 def test_http_1_1_close_is_honoured(server: BackgroundServer) -> None:
     with connected(server) as client:
-        _, headers, _ = client.send(
-            b"GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n"
-        ).answer()
+        _, headers, _ = client.send(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n").answer()
         assert headers["Connection"] == "close"
         assert client.rest() == b""
 
@@ -965,7 +955,7 @@ def test_http_server_runs_in_the_callers_loop() -> None:
 
 _PROGRAM = """
 import asyncio, sys, threading
-from mock_server.server import run
+from mock_server.http.runner import run
 
 def app(environ, start_response):
     print("entered", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,8 @@ from support import Caller
 
 from mock_server.clock import EPOCH, Clock, parse_clock
 from mock_server.control import TenantControl
-from mock_server.deliverer import RecordingDeliverer
 from mock_server.errors import IllegalTransition, UnknownJob
+from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.model import Account, JobState, Order
 from mock_server.product import load_product
 from mock_server.settings import Settings
@@ -102,7 +103,7 @@ def test_jobs_beyond_the_slots_wait_for_one_in_order() -> None:
     subject.run_until_idle()
     jobs = [subject.job(job_id) for job_id in ids]
     order = sorted(jobs, key=lambda job: job.started_at or 0)
-    for earlier, later in zip(order, order[1:], strict=False):
+    for earlier, later in pairwise(order):
         assert later.started_at == earlier.finished_at
     ready = sorted(jobs, key=lambda job: job.submitted_at + job.plan.queue_seconds)
     assert order == ready
@@ -148,7 +149,12 @@ def test_a_job_by_hand_goes_where_it_is_told(emulate: Emulate) -> None:
     control.jobs.finish(good)
     control.jobs.fail(bad, "prompt violation")
     assert caller.fetch(good)["status"] == "SUCCESS"
-    assert caller.fetch(bad) == {"status": "FAILED", "message": "prompt violation", "jobId": bad, "data": None}
+    assert caller.fetch(bad) == {
+        "status": "FAILED",
+        "message": "prompt violation",
+        "jobId": bad,
+        "data": None,
+    }
     assert (control.ledger.spent, control.ledger.reserved, control.ledger.balance()) == (1, 0, 9999)
     with pytest.raises(IllegalTransition, match="is SUCCESS"):
         control.jobs.fail(good)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from mock_server.uploads import UnusableImage, normalise
+from mock_server.images.uploads import UnusableImage, normalise
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP"]
 
@@ -112,15 +112,9 @@ def test_every_mode_of_png_becomes_rgb(image, expected):
 
 
 def test_cmyk_and_transparent_palettes_become_rgb():
-    assert near(
-        kept(encoded(Image.new("CMYK", (30, 30), (0, 255, 255, 0)), "JPEG")).getpixel((15, 15)), (255, 0, 0)
-    )
-    assert near(
-        kept(encoded(Image.new("P", (30, 30), 0), transparency=0)).getpixel((15, 15)), (255, 255, 255)
-    )
-    assert near(
-        kept(encoded(Image.new("P", (30, 30), 0), "GIF", transparency=0)).getpixel((15, 15)), (255, 255, 255)
-    )
+    assert near(kept(encoded(Image.new("CMYK", (30, 30), (0, 255, 255, 0)), "JPEG")).getpixel((15, 15)), (255, 0, 0))
+    assert near(kept(encoded(Image.new("P", (30, 30), 0), transparency=0)).getpixel((15, 15)), (255, 255, 255))
+    assert near(kept(encoded(Image.new("P", (30, 30), 0), "GIF", transparency=0)).getpixel((15, 15)), (255, 255, 255))
 
 
 @pytest.mark.parametrize("format_", ["GIF", "WEBP", "PNG"])
@@ -151,9 +145,7 @@ def test_what_is_no_image_is_refused_by_what_it_begins_with(data):
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_truncated_image_is_refused(format_, part):
     data = encoded(Image.linear_gradient("L").convert("RGB"), format_)
-    with pytest.raises(
-        UnusableImage, match=rf"^expected a whole {format_} but this one is broken or cut off"
-    ):
+    with pytest.raises(UnusableImage, match=rf"^expected a whole {format_} but this one is broken or cut off"):
         normalise(data[: int(len(data) * part)])
 
 
@@ -168,9 +160,7 @@ def test_more_than_64_megapixels_are_refused_by_the_header():
     at = SAMPLES["JPEG"].index(b"\xff\xc0")
     with pytest.raises(UnusableImage, match=rf"^{pixels}65500x65500"):
         normalise(SAMPLES["JPEG"][: at + 5] + struct.pack(">HH", 65500, 65500) + SAMPLES["JPEG"][at + 9 :])
-    extended = (
-        b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<II", 10, 0) + b"\xff\xff\0\xff\xff\0"
-    )
+    extended = b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<II", 10, 0) + b"\xff\xff\0\xff\xff\0"
     with pytest.raises(UnusableImage, match=rf"^{pixels}65536x65536"):
         normalise(extended)
 

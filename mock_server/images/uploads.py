@@ -60,9 +60,7 @@ def normalise(data: bytes) -> bytes:
         UnusableImage: for anything that is not a whole PNG, JPEG, WEBP, GIF or BMP of at most 64 megapixels.
     """
     if not data:
-        raise UnusableImage(
-            "expected an image but got 0 bytes: send the content of the file, not only its name"
-        )
+        raise UnusableImage("expected an image but got 0 bytes: send the content of the file, not only its name")
     name, read = _format(data)
     try:
         slim = read(data)
@@ -71,9 +69,7 @@ def normalise(data: bytes) -> bytes:
             return _shrunk(slim, name)
     except UnusableImage:
         raise
-    except (
-        Exception
-    ) as error:  # Pillow lets out errors of every kind for broken files, and warnings made errors
+    except Exception as error:  # Pillow lets out errors of every kind for broken files, and warnings made errors
         raise UnusableImage(
             f"expected a whole {name} but this one is broken or cut off ({_reason(error)}): "
             "open it in an image viewer, save it again and send that"
@@ -231,9 +227,7 @@ def _gif(data: bytes) -> _Slim:
     if data[at] != 0x2C:
         raise ValueError("it has no frame")
     end = _after_blocks(data, pixels)
-    return _Slim(
-        data[:start] + control + data[at:end] + b";", max(width, left + across), max(height, top + down)
-    )
+    return _Slim(data[:start] + control + data[at:end] + b";", max(width, left + across), max(height, top + down))
 
 
 def _after_blocks(data: bytes, at: int) -> int:

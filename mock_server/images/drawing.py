@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageOps
 
-from mock_server import fonts
+from mock_server.images import fonts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,9 +29,7 @@ _FAINT = (190, 195, 210)
 _PANEL = (17, 19, 30)
 _PANEL_OPACITY = 0.84  # white text on it keeps a contrast above 7:1 on any background
 _LINE = 1.28  # line height in units of the font size
-_SLACK = (
-    1.025  # how much wider than measured FreeType may draw, since it rounds each character to whole pixels
-)
+_SLACK = 1.025  # how much wider than measured FreeType may draw, since it rounds each character to whole pixels
 _MOST_CHARACTERS = 2000  # more than any panel holds at the smallest size
 _CANVAS = 400  # longest side that the background is painted at; stretching it is what makes it soft
 
@@ -56,9 +54,7 @@ class Picture:
 def draw(picture: Picture) -> bytes:
     """Draw a picture: a WebP file of exactly its size."""
     dice = _dice(picture)
-    hue = 0.5 + 0.6 * next(
-        dice
-    )  # from cyan over blue and red to orange: the dark half of the rest looks muddy
+    hue = 0.5 + 0.6 * next(dice)  # from cyan over blue and red to orange: the dark half of the rest looks muddy
     if picture.upload is None:
         image = _abstract(picture, hue, dice)
     else:
@@ -116,8 +112,7 @@ def _add_wave(image: Image.Image, colour: _Colour, level: float, dice: Iterator[
     crest = [
         (
             width * x / 48,
-            height
-            * (level + lift * math.sin(math.tau * (turns * x / 48 + phase)) * math.cos(x / 17 + phase)),
+            height * (level + lift * math.sin(math.tau * (turns * x / 48 + phase)) * math.cos(x / 17 + phase)),
         )
         for x in range(49)
     ]
@@ -194,9 +189,7 @@ class _Text:
 
     @property
     def width(self) -> float:
-        return (
-            self.size * _SLACK * max((sum(run.advance for run in line) for line in self.lines), default=0.0)
-        )
+        return self.size * _SLACK * max((sum(run.advance for run in line) for line in self.lines), default=0.0)
 
     def paint(self, image: Image.Image, left: int, top: int, fill: _Colour) -> None:
         for number, line in enumerate(self.lines):
@@ -243,9 +236,7 @@ def _typeset(text: str, width: float, height: float, sizes: range) -> _Text:
 def _pieces(line: str) -> list[_Piece]:
     runs = fonts.installed().clusters(line)
     befores = [fonts.Run(" ", fonts.EMBEDDED), *runs]
-    return [
-        _Piece(run, run.advance, _breakable(before, run)) for before, run in zip(befores, runs, strict=False)
-    ]
+    return [_Piece(run, run.advance, _breakable(before, run)) for before, run in zip(befores, runs, strict=False)]
 
 
 def _wrap(pieces: Sequence[_Piece], width: float) -> Iterator[list[_Piece]]:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import httptools
 
-from mock_server.hook_rules import HookRules, HookTarget, host_and_port, parse_hook_url
+from mock_server.hooks.rules import HookRules, HookTarget, host_and_port, parse_hook_url
 from mock_server.model import Delivery, Receipt
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -198,9 +198,7 @@ class HttpDeliverer:
         permitted = [address for address, problem in problems.items() if problem is None]
         if not permitted:
             problem = next(iter(problems.values()), None)
-            raise _NoAnswerError(
-                problem or f"cannot resolve {target.host}: no address", blocked=problem is not None
-            )
+            raise _NoAnswerError(problem or f"cannot resolve {target.host}: no address", blocked=problem is not None)
         return permitted
 
     async def _connect(

@@ -80,9 +80,7 @@ class Run:
         """How wide it is, in units of the font size."""
         return _advance(self.face, self.text)
 
-    def paint(
-        self, image: Image.Image, x: float, baseline: int, size: int, fill: tuple[int, int, int]
-    ) -> float:
+    def paint(self, image: Image.Image, x: float, baseline: int, size: int, fill: tuple[int, int, int]) -> float:
         """Draw onto an RGB `image` from `x` rightwards in `size` pixels; returns the x where it ends."""
         with _LOCK:
             if self.face.strike is None:
@@ -117,9 +115,7 @@ class Fonts:
         """Split `text` into what no line break may divide: a character with its marks, or an escape."""
         pieces: list[Run] = []
         # Words look torn when accented letters come from another font: one with all the letters is best.
-        body = (
-            self._search("".join(sorted({char for char in text if " " < char < "\u2000"})), False) or EMBEDDED
-        )
+        body = self._search("".join(sorted({char for char in text if " " < char < "\u2000"})), False) or EMBEDDED
         for cluster, emoji in _clusters(text):
             before = pieces[-1].face if pieces else EMBEDDED
             if unicodedata.category(cluster[0]) == "Zs":
@@ -228,9 +224,7 @@ def _font(face: Face, size: int) -> ImageFont.FreeTypeFont:
     with _LOCK:
         font = ImageFont.load_default(size) if face.path is None else ImageFont.truetype(face.path, size)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise RuntimeError(
-            "expected a Pillow with FreeType, as its wheels have, but this one has none: reinstall it"
-        )
+        raise RuntimeError("expected a Pillow with FreeType, as its wheels have, but this one has none: reinstall it")
     return font
 
 
@@ -334,10 +328,7 @@ def _glyph(table: bytes, code: int) -> int:
         return 0
     if table[:2] == b"\x00\x0c":
         (count,) = struct.unpack_from(">I", table, 12)
-        group = (
-            bisect_right(range(count), code, key=lambda i: struct.unpack_from(">I", table, 16 + 12 * i)[0])
-            - 1
-        )
+        group = bisect_right(range(count), code, key=lambda i: struct.unpack_from(">I", table, 16 + 12 * i)[0]) - 1
         if group < 0:
             return 0
         first, last, glyph = struct.unpack_from(">III", table, 16 + 12 * group)

@@ -1,4 +1,4 @@
-"""The results as files: which image a URL stands for, whether it may still be had, and its bytes, drawn when first asked for."""
+"""The results as files: which image a URL stands for, whether it may still be had, and its bytes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def find(world: World, date: str, name: str) -> Exhibit:
 @lru_cache(maxsize=_CACHED_IMAGES)
 def _draw(prompt: str, mode: str, job_id: str, width: int, height: int, upload: bytes | None) -> bytes:
     # Pillow takes 40 ms to import, and only uploads and drawing need it.
-    from mock_server.images import Picture, draw
+    from mock_server.images.drawing import Picture, draw
 
     seed = int(job_id[:8], 16)
     return draw(Picture(prompt=prompt, mode=mode, seed=seed, width=width, height=height, upload=upload))

@@ -215,9 +215,7 @@ def parse_hook_url(url: str) -> HookTarget:
     host = canonical_host(netloc["ipv6"] or netloc["name"])
     port = int(netloc["port"] or _DEFAULT_PORTS[parts.scheme])
     if not 1 <= port <= 65535:
-        raise ValueError(
-            f"hookUrl must have a port from 1 to 65535, not {_shown(netloc['port'])}: correct it."
-        )
+        raise ValueError(f"hookUrl must have a port from 1 to 65535, not {_shown(netloc['port'])}: correct it.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return HookTarget(parts.scheme, host, port, quote(path, safe="!$%&'()*+,/:;=?@[]~"))
 

@@ -1,0 +1,1 @@
+"""Webhooks leaving the emulator: which addresses may be called (`rules`), and the call itself (`deliverer`)."""

@@ -1,0 +1,207 @@
+"""One client's connection: its requests are answered one at a time and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from typing import TYPE_CHECKING, cast
+
+from mock_server.http.reader import CLOSE, REFUSAL, RequestReader, connection_environ
+from mock_server.http.wsgi import Response, call
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIEnvironment
+
+    from mock_server.http.server import HttpServer
+
+_PIECE = 16 * 1024  # bytes parsed in one go; bounds how many pipelined requests are ever held parsed
+
+
+class Connection(asyncio.Protocol):
+    """One client of a server.
+
+    `busy` says that an answer is being made; `blocked`, that the client does not read what was written. In
+    both cases nothing is parsed: input waits in `backlog`, and requests that came in one piece with the
+    current one in `waiting`. `expected` says that the client is owed a `100 Continue`; `timed`, that the
+    deadline is that of the request under way.
+    """
+
+    __slots__ = (
+        "backlog", "blocked", "busy", "deadline", "eof", "expected", "reader", "server", "timed", "transport",
+        "waiting",
+    )  # fmt: skip
+
+    def __init__(self, server: HttpServer) -> None:
+        self.server = server
+        self.waiting: collections.deque[tuple[WSGIEnvironment, bytes]] = collections.deque()
+        self.backlog: collections.deque[bytes] = collections.deque()
+        self.busy = self.blocked = self.eof = self.expected = self.timed = False
+        self.deadline = server.tick + server.idle_ticks
+
+    # From the transport, which sets TCP_NODELAY by itself.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with a client."""
+        self.transport = cast("asyncio.Transport", transport)
+        here = transport.get_extra_info("sockname")
+        there = transport.get_extra_info("peername") or ("", 0)  # the client may be gone already
+        server = self.server
+        base = connection_environ(here[:2], there[:2], next(server.numbers))
+        self.reader = RequestReader(base, server.limits, self._take, self._expect)
+        server.connections.add(self)
+        if server.stopping:
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  a client may go as it likes
+        """Forget the client."""
+        self.waiting.clear()
+        self.backlog.clear()
+        del self.reader.take, self.reader.expect, self.reader.parser  # they refer back
+        server = self.server
+        server.connections.discard(self)
+        if server.stopping and not server.connections:
+            server.emptied.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the client sent, or keep it for later."""
+        if self.reader.sealed:
+            return
+        if self.busy or self.blocked or len(data) > _PIECE:
+            self.backlog.extend(data[i : i + _PIECE] for i in range(0, len(data), _PIECE))
+            self._proceed()
+        else:
+            self._read(data)
+
+    def eof_received(self) -> bool:
+        """Note that the client sends no more."""
+        self.eof = True
+        self._proceed()
+        return True
+
+    def pause_writing(self) -> None:
+        """Note that the client does not read."""
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads again."""
+        self.blocked = False
+        self._proceed()
+
+    # From the server.
+
+    def complete(self, answer: Response, ending: bytes) -> None:
+        """Send an answer that was made elsewhere, and go on."""
+        self._send(answer, ending)
+        self._proceed()
+
+    def expire(self) -> None:
+        """Act on a deadline that has passed."""
+        if self.busy:  # the application takes as long as it takes
+            return
+        if self.reader.receiving:
+            self.reader.refuse(
+                f"expected the whole request within {self.server.limits.slow_seconds:g} seconds, "
+                f"got {self.reader.progress()}; send it faster, and all that Content-Length announces"
+            )
+        elif self.transport.get_write_buffer_size():
+            self.transport.abort()  # close() would wait for a client that does not read
+        else:
+            self.transport.close()
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request is under way."""
+        if not (self.busy or self.blocked or self.reader.receiving):
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection: what is not sent by now never will be."""
+        self.transport.abort()
+
+    # From input to requests to answers.
+
+    def _read(self, data: bytes) -> None:
+        self.reader.feed(data)
+        if self.reader.receiving and not self.timed:
+            self.timed = True
+            self.deadline = self.server.tick + self.server.slow_ticks
+
+    def _expect(self) -> None:
+        self.expected = True
+        if not (self.busy or self.blocked):
+            self._send_continue()
+
+    def _take(self, environ: WSGIEnvironment, ending: bytes) -> None:
+        self.timed = self.expected = False
+        if self.busy or self.blocked:
+            self.waiting.append((environ, ending))
+        else:
+            self._handle(environ, ending)
+
+    def _handle(self, environ: WSGIEnvironment, ending: bytes) -> None:
+        server = self.server
+        if REFUSAL in environ or server.inline(environ):
+            self._send(call(server.app, environ), ending)
+        else:
+            self.busy = True
+            server.submit(self, environ, ending)
+
+    def _send(self, answer: Response, ending: bytes) -> None:
+        """Put one answer onto the wire. The only place that does, so the place to vary how it is done.
+
+        An answer that takes its time would leave `busy` set, and call `_proceed` when all is written.
+        """
+        self.busy = False
+        transport = self.transport
+        if transport.is_closing():
+            return
+        server = self.server
+        if answer.close or server.stopping:
+            ending = CLOSE
+        transport.write(b"".join((answer.head, ending, answer.body)))
+        if ending is CLOSE:
+            self._finish()
+        else:
+            self.deadline = server.tick + (server.slow_ticks if self.timed else server.idle_ticks)
+
+    def _send_continue(self) -> None:
+        self.expected = False
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _finish(self) -> None:
+        """Say goodbye after the last answer, and wait for the client to do so."""
+        self.reader.seal()
+        self.expected = False
+        self.waiting.clear()
+        self.backlog.clear()
+        if self.eof or self.server.stopping:
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+            self.deadline = self.server.tick + self.server.linger_ticks
+
+    def _proceed(self) -> None:
+        """Go on with what has been waiting, as far as possible."""
+        while not (self.busy or self.blocked or self.transport.is_closing()):
+            if self.waiting:
+                self._handle(*self.waiting.popleft())
+            elif self.backlog:
+                self._read(self.backlog.popleft())
+            else:
+                self._await_input()
+                return
+        if self.backlog:
+            self.transport.pause_reading()
+
+    def _await_input(self) -> None:
+        if self.expected:
+            self._send_continue()
+        if not self.eof:
+            self.transport.resume_reading()
+        elif self.reader.receiving:
+            self.reader.refuse(
+                f"expected a whole request, got {self.reader.progress()} before the end of the connection; "
+                "send all that Content-Length or the chunks announce"
+            )
+        else:
+            self.transport.close()

@@ -1,0 +1,1 @@
+"""Pictures: uploads checked (`uploads`), results drawn (`drawing`, `fonts`), and found by their URL (`gallery`)."""
