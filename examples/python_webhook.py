@@ -5,9 +5,7 @@ Run: python python_webhook.py. The real API cannot reach 127.0.0.1: there, hookU
 
 import json
 import os
-import queue
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -17,12 +15,13 @@ KEY = os.environ.get("TT_API_KEY", "any-key")
 OUT = Path(os.environ.get("OUT", "./result.webp"))
 PATIENCE = 600  # seconds
 
-hooks = queue.SimpleQueue()
+results = {}  # by job id; a hook may come twice
 
 
 class Receiver(BaseHTTPRequestHandler):
     def do_POST(self):
-        hooks.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        result = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        results[result["jobId"]] = result
         self.send_response(204)
         self.end_headers()
 
@@ -37,17 +36,17 @@ def submit(order):
     return data.get("jobId") or data["job_id"]  # the newer contract writes job_id
 
 
-with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
-    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:  # from here on, hooks that come are kept waiting
+    receiver.timeout = PATIENCE
+    receiver.handle_timeout = lambda: sys.exit(f"no hook came within {PATIENCE} s")
     hook_url = f"http://127.0.0.1:{receiver.server_port}/hook"
     job_id = submit({"prompt": "a cute cat", "mode": "flux1-dev", "aspect_ratio": "9:16", "hookUrl": hook_url})
     print("job", job_id)
 
-    # A hook may come twice, and one of another job in between.
-    while (result := hooks.get(timeout=PATIENCE))["jobId"] != job_id:
-        pass
-    receiver.shutdown()
+    while job_id not in results:
+        receiver.handle_request()
 
+result = results[job_id]
 print(result["status"])
 if result["status"] == "FAILED":
     sys.exit(f"the job failed: {result['message']}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from time import gmtime, strftime
 
 TAG_BYTES = 4
 _ID_BYTES = 16
@@ -71,4 +71,4 @@ def day(instant: float) -> str:
 
 @lru_cache(maxsize=64)
 def _day(number: int) -> str:
-    return strftime("%Y-%m-%d", gmtime(number * _DAY))
+    return datetime.fromtimestamp(number * _DAY, UTC).strftime("%Y-%m-%d")

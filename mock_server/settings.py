@@ -18,6 +18,7 @@ from typing import Any, Self
 from mock_server.clock import ClockSpec, parse_clock
 from mock_server.contract import versions
 from mock_server.errors import SettingsError
+from mock_server.hooks.rules import HookRules
 from mock_server.model import Rules
 
 PREFIX = "FLUXMOCK_"
@@ -109,6 +110,10 @@ def _names(value: object) -> tuple[str, ...]:
     return tuple(str(part) for part in _parts(value))
 
 
+def _hook_hosts(value: object) -> tuple[str, ...]:
+    return HookRules(_names(value)).allow
+
+
 def _progress(value: object) -> Progress:
     if isinstance(value, Progress):
         return value
@@ -188,7 +193,7 @@ class Settings:
         None, _rate_limit, "Calls in a time, such as 10/1s; then 429. Off by default."
     )
     hook_allow: tuple[str, ...] = _setting(
-        (), _names, "Public host that hooks may go to (name, *.name or *); may be repeated.", many=True
+        (), _hook_hosts, "Public host that hooks may go to (name, *.name or *); may be repeated.", many=True
     )
     hook_retry: tuple[float, ...] = _setting(
         (), _seconds_list, "Seconds to wait before each retry of a hook, such as 5,60,300. Default: no retry."
