@@ -169,4 +169,6 @@ async def _profile(requests: int) -> str:
     table = [f"{number(min(turn)):>8} µs  {name}" for name, turn in zip(parts, turns, strict=True)]
     slowest = hottest(lambda: connection.data_received(request), requests)
     app.world.close()
-    return "\n".join(["Parts of one fetch (the api's part includes `environ to Call`):", *table, slowest])
+    return "\n".join(
+        ["Parts of one fetch, best of all rounds (the api's part includes `environ to Call`):", *table, slowest]
+    )

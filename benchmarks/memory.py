@@ -16,7 +16,7 @@ from pathlib import Path
 from socket import create_connection
 from typing import Any
 
-from measure import Figure, Target
+from measure import Figure, Target, take_turns
 from process import SERVE, Running, environment, running
 
 _KEY = "benchmark"
@@ -36,21 +36,30 @@ print((resident(os.getpid()) - before) / count)
 
 def measure(*, smoke: bool) -> list[Figure]:
     """Return megabytes when idle, and bytes for each finished job."""
-    filling, jobs = (200, 2_000) if smoke else (5_000, 100_000)
+    rounds, filling, jobs = (1, 200, 2_000) if smoke else (3, 5_000, 100_000)
     settings = ("--progress", "immediate", "--balance", "1000000000", *(("--journal", "100") if smoke else ()))
+    flask = "import flask, os; from process import resident; print(resident(os.getpid()) / 1e6)"
+    floor = _FLOOR.format(count=jobs, prompt=_PROMPT)
+    servers, flasks, floors = take_turns(
+        rounds, lambda: _server(settings, filling, jobs), lambda: (_read(flask),), lambda: (_read(floor),)
+    )
+    idle, growth = zip(*servers, strict=True)
+    beside_idle, beside_growth = ([value for (value,) in values] for values in (flasks, floors))
+    return [
+        Figure("idle", "MB", idle, "`import flask`", beside_idle, Target(60)),
+        Figure(f"each of {jobs:,} finished jobs", "bytes", growth, "dict of id to prompt", beside_growth, Target(1000)),
+    ]
+
+
+def _server(settings: tuple[str, ...], filling: int, jobs: int) -> tuple[float, ...]:
+    """Return the megabytes of a server when idle, and the bytes that each of `jobs` then adds."""
     with running(*SERVE, *settings) as server:
         server.post("/flux/fetch", _KEY, jobId="none")
         idle = server.rss() / 1e6
         finish_jobs(server, filling)
         before = server.rss()
         finish_jobs(server, jobs)
-        growth = (server.rss() - before) / jobs
-    flask = _read("import flask, os; from process import resident; print(resident(os.getpid()) / 1e6)")
-    floor = _read(_FLOOR.format(count=jobs, prompt=_PROMPT))
-    return [
-        Figure("idle", "MB", [idle], "`import flask`", [flask], Target(60)),
-        Figure(f"each of {jobs:,} finished jobs", "bytes", [growth], "dict of id to prompt", [floor], Target(1000)),
-    ]
+        return idle, (server.rss() - before) / jobs
 
 
 def finish_jobs(server: Running, count: int) -> None:

@@ -12,12 +12,19 @@ if TYPE_CHECKING:
     from mock_server.app import create_app
     from mock_server.control import TenantControl
     from mock_server.errors import FluxmockError, IllegalTransition, SettingsError, UnknownJob
+    from mock_server.hooks.deliverer import RecordingDeliverer
+    from mock_server.model import Account, DeliveryState, JobState, Receipt
     from mock_server.serving import Server, serve
     from mock_server.settings import Settings
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Account": "model",
+    "DeliveryState": "model",
+    "JobState": "model",
+    "Receipt": "model",
+    "RecordingDeliverer": "hooks.deliverer",
     "create_app": "app",
     "TenantControl": "control",
     "FluxmockError": "errors",
@@ -30,8 +37,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Account",
+    "DeliveryState",
     "FluxmockError",
     "IllegalTransition",
+    "JobState",
+    "Receipt",
+    "RecordingDeliverer",
     "Server",
     "Settings",
     "SettingsError",

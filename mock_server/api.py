@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from mock_server import bodies, diagnose, render
 from mock_server.bodies import FORM, JSON, MULTIPART, Form
 from mock_server.errors import ApiError, UnknownJob
-from mock_server.exchange import Answer, Call
+from mock_server.exchange import Answer, Call, Upload
 from mock_server.model import Order
 from mock_server.tenant import Tenant
 from mock_server.world import World
@@ -95,6 +96,8 @@ class Api:
     # POST /flux/edits
 
     def _edits(self, tenant: Tenant, call: Call) -> Answer:
+        if bodies.media_type(call.content_type) in {JSON, FORM} and not diagnose.disguised_body(call):
+            raise ApiError(400, diagnose.NO_UPLOAD)
         form = _read_body(call, takes=(MULTIPART,))
         parts = [part for part in form.files if part.name == "image"]
         values = dict(form.fields)
@@ -103,11 +106,15 @@ class Api:
                 {"filename": part.filename, "content_type": part.content_type, "bytes": len(part.data)}
                 for part in parts
             ]
+        self._check(tenant, "edits.request", values, files=[part.name for part in form.files])
         remarks = _repeats(form) + tuple(
-            f"file part {part.name!r} is ignored, did you mean 'image'?" for part in form.files if part.name != "image"
+            f"file part {part.name!r} is ignored" for part in form.files if part.name != "image"
         )
-        self._check(tenant, "edits.request", values, files=len(form.files))
-        return self._submit(tenant, call, "edits", values, remarks, [part.data for part in parts])
+        answer = self._submit(tenant, call, "edits", values, remarks, [part.data for part in parts])
+        answer.uploads = tuple(
+            Upload(part.name, part.filename, part.content_type, len(part.data)) for part in form.files
+        )
+        return answer
 
     def _submit(
         self,
@@ -122,7 +129,7 @@ class Api:
         self._check(tenant, schema, values)
         hook_url = values.get("hookUrl")
         if hook_url is not None and (trouble := self.world.hook_rules.problem_with_url(hook_url)):
-            raise ApiError(400, f"hookUrl: {trouble}")
+            raise ApiError(400, trouble)
         mode = values["mode"]
         if mode not in tenant.product.modes:
             raise ApiError(500, f"the file given with --product has no mode {mode}: add its price and seconds")
@@ -169,6 +176,10 @@ class Api:
         return Answer(200, tenant.renderer.fetched(job), lint=remarks, job_id=job_id)
 
     def _whose(self, tenant: Tenant, job_id: str) -> str:
+        if job_id in diagnose.NO_IDS:
+            return f"jobId is {job_id!r}, so no id was read: contract {tenant.contract.version} answers it as " + (
+                f"data.{tenant.contract.id_field}"
+            )
         if self.world.owner(job_id) is not None:
             return f"job {job_id} belongs to another API key: fetch it with the key that submitted it"
         tidy = job_id.strip().strip("\"'").lower()
@@ -179,10 +190,10 @@ class Api:
             f"reset, forgets jobs"
         )
 
-    def _check(self, tenant: Tenant, schema: str, values: dict[str, Any], *, files: int = 0) -> None:
+    def _check(self, tenant: Tenant, schema: str, values: dict[str, Any], files: Sequence[str] = ()) -> None:
         if not tenant.contract.accepts(schema, values):
             problems = tenant.contract.problems(schema, values)
-            raise ApiError(400, diagnose.fields(tenant.contract, schema, problems, values, files=files))
+            raise ApiError(400, diagnose.fields(tenant.contract, schema, problems, values, files))
 
 
 def _read_body(call: Call, *, takes: tuple[str, ...]) -> Form:

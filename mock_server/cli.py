@@ -147,6 +147,11 @@ def _announce(url: str, host: str, settings: Settings) -> None:
     lines = [
         f"fluxmock {__version__} emulates the TTAPI Flux API (contract {settings.contract}) at {url}",
         f"API key: {allowed}",
+        *(
+            [f"Each key has a clock of its own ({_clock_words(settings)}); the times below are its."]
+            if settings.clock.rate != 1
+            else []
+        ),
         "Try it:",
         f"  curl -i {url}/flux/generate -H {header} -H 'Content-Type: application/json' "
         '-d \'{"prompt": "a cute cat", "mode": "flux1-dev"}\'',
@@ -154,6 +159,11 @@ def _announce(url: str, host: str, settings: Settings) -> None:
     if host not in {"127.0.0.1", "::1", "localhost"}:
         lines.append(f"Careful: {host} can be reached from other machines.")
     click.echo("\n".join([*lines, ""]))
+
+
+def _clock_words(settings: Settings) -> str:
+    clock = settings.clock
+    return "auto" if clock.auto else f"x{clock.rate:g}" if clock.rate else "frozen"
 
 
 def _check_ready_file(path: Path) -> None:

@@ -80,7 +80,8 @@ class Contract:
 
     def choices(self, name: str, field: str) -> tuple[str, ...]:
         """Return the values that the schema `name` allows for `field`, or () when it is no enumeration."""
-        return tuple(self.schemas[name]["properties"].get(field, {}).get("enum", ()))
+        schema = self.schemas.get(name, {})
+        return tuple(schema.get("properties", {}).get(field, {}).get("enum", ()))
 
 
 @cache

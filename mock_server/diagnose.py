@@ -6,11 +6,12 @@ Nothing here decides whether a request is accepted; it only explains.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mock_server.bodies import FORM, JSON, MULTIPART, media_type
-from mock_server.contract import Contract, Problem
+from mock_server.contract import Contract, Problem, versions
+from mock_server.contract import contract as load_contract
 from mock_server.exchange import Call
 
 # Names that people write for a field, beyond those that merely look like it. `model` is in S3's own example.
@@ -30,6 +31,12 @@ _ALIASES = {
     "file": "image",
     "files": "image",
 }
+NO_UPLOAD = "image is missing: upload it as multipart/form-data (requests: files=, curl: -F image=@FILE)"
+"""Said when a body cannot hold a file."""
+
+NO_IDS = frozenset({"undefined", "None", "null", "nil", "NaN", "[object Object]"})
+"""What a program sends as an id that it never had."""
+
 _KEY_HEADERS = ("X-API-KEY", "API-KEY", "TTAPI-KEY", "TT-APIKEY", "X-TT-API-KEY", "APIKEY", "TT-API-TOKEN")
 _KEY_PARAMETERS = ("tt-api-key", "tt_api_key", "api_key", "apikey", "key")
 
@@ -46,7 +53,7 @@ def meant(name: str, known: Iterable[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+    return name.lower().replace("_", "").replace("-", "").replace("[]", "")
 
 
 def missing_key(call: Call, keys: tuple[str, ...]) -> str:
@@ -115,44 +122,61 @@ def fields(
     schema: str,
     problems: tuple[Problem, ...],
     values: Mapping[str, Any],
-    *,
-    files: int = 0,
+    files: Sequence[str] = (),
 ) -> str:
-    """Word all `problems` of a request in one line."""
-    unknown = [name for name in values if name not in contract.fields[schema]]
+    """Word all `problems` of a request in one line; `files` are the names of the parts that were files."""
     missing = [problem.detail for problem in problems if problem.rule == "required" and not problem.path]
     if files and {"prompt", "mode"} <= set(missing):
         return (
             "files came but neither prompt nor mode: in requests, json= is dropped when files= is given; "
             "pass the fields with data="
         )
-    return "; ".join(_word(contract, schema, problem, values, unknown) for problem in problems)
+    unknown = [name for name in (*values, *files) if name not in contract.fields[schema]]
+    words: dict[str, str] = {}
+    for problem in problems:
+        # One field may break several rules; the first one says enough.
+        name = problem.detail if problem.rule == "required" else ".".join(map(str, problem.path)) or "body"
+        words.setdefault(name, _word(contract, schema, name, problem, values, unknown))
+    return "; ".join(words.values())
 
 
-def _word(contract: Contract, schema: str, problem: Problem, values: Mapping[str, Any], unknown: list[str]) -> str:
-    if problem.rule == "required" and not problem.path:
-        wanted = problem.detail
-        for name in unknown:
-            if meant(name, contract.fields[schema]) == wanted:
-                return f"{wanted} is missing: you sent {name!r}, did you mean {wanted!r}?"
-        return f"{wanted} is missing"
-    name = ".".join(map(str, problem.path)) or "body"
-    if problem.rule == "enum":
-        return _wrong_choice(contract, schema, name, values.get(name))
+def _word(
+    contract: Contract, schema: str, name: str, problem: Problem, values: Mapping[str, Any], unknown: list[str]
+) -> str:
+    value = values.get(name)
+    if problem.rule == "required":
+        meant_it = next((sent for sent in unknown if meant(sent, contract.fields[schema]) == name), None)
+        return f"{name} is missing" + (f": you sent {meant_it!r}, did you mean {name!r}?" if meant_it else "")
     if name == "image" and problem.rule == "type":
         return "image must be a file part with a filename, got a plain field: in curl -F image=@FILE"
-    if schema == "edits.request" and problem.rule == "minimum":
+    if name.startswith("image.") and problem.rule == "minimum":
         return "image is empty: 0 bytes came; was the file opened in binary mode, and read twice?"
+    if value is None and name in values:
+        return f"{name} is null: is the variable that holds it set?"
+    if value == "":
+        return f"{name} is empty"
+    if problem.rule == "enum":
+        return _wrong_choice(contract, schema, name, value)
     return f"{name}: {problem.detail}"
 
 
 def _wrong_choice(contract: Contract, schema: str, name: str, value: object) -> str:
+    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
     choices = contract.choices(schema, name)
     text = value if isinstance(value, str) else ""
-    close = difflib.get_close_matches(text.lower(), choices, n=1, cutoff=0.6)
-    hint = f", did you mean {close[0]!r}?" if close else ""
-    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
-    return f"{name}: expected one of {', '.join(choices)}; got {shown}{hint}"
+    return f"{name}: expected one of {', '.join(choices)}; got {shown}{_elsewhere(contract, schema, name, text)}"
+
+
+def _elsewhere(contract: Contract, schema: str, name: str, value: str) -> str:
+    other_endpoint = "edits" if schema == "generate.request" else "generate"
+    if value in contract.choices(f"{other_endpoint}.request", name):
+        return f", which contract {contract.version} takes in /flux/{other_endpoint} only"
+    for version in versions():
+        if value in load_contract(version).choices(schema, name):
+            return f", which contract {version} takes: --contract {version}"
+    # A size or a ratio that looks alike is no better than any other.
+    close = difflib.get_close_matches(value.lower(), contract.choices(schema, name), n=1, cutoff=0.6)
+    return f", did you mean {close[0]!r}?" if close and value[:1].isalpha() else ""
 
 
 def lint(contract: Contract, schema: str, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -164,6 +188,8 @@ def lint(contract: Contract, schema: str, values: Mapping[str, Any]) -> tuple[st
             close = meant(name, known)
             hint = f", did you mean {close!r}?" if close and close not in values else ""
             remarks.append(f"unknown field {name!r} is ignored{hint}")
+    if values.get("hookUrl", "") is None:
+        remarks.append("hookUrl is null: taken as not given (assumed)")
     if "size" in values and "aspect_ratio" in values:
         remarks.append("size and aspect_ratio were both sent: size wins (assumed)")
     return tuple(remarks)

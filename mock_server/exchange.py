@@ -50,6 +50,16 @@ class Call:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that came in a request: its field, its decoded name, its Content-Type, and its length in bytes."""
+
+    field: str
+    filename: str
+    content_type: str
+    size: int
+
+
 @dataclass(slots=True)
 class Answer:
     """
@@ -58,6 +68,7 @@ class Answer:
     Args:
         lint: remarks on a request that was accepted all the same.
         job_id: the job that the exchange was about, for log and journal.
+        uploads: the files that came, for the journal.
     """
 
     status: int
@@ -66,6 +77,7 @@ class Answer:
     explanation: str = ""
     lint: tuple[str, ...] = ()
     job_id: str | None = None
+    uploads: tuple[Upload, ...] = ()
 
     def wire_headers(self) -> list[tuple[str, str]]:
         """Return all headers as they are sent."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
-from mock_server.exchange import Answer, Call, mask
+from mock_server.exchange import Answer, Call, Upload, mask
 from mock_server.model import Attempt, Delivery
+
+_log = logging.getLogger("fluxmock.requests")
 
 _BODY_LIMIT = 16 * 1024
 _SECRET = frozenset({"HTTP_TT_API_KEY", "HTTP_AUTHORIZATION", "HTTP_COOKIE"})
@@ -26,6 +29,7 @@ class RequestEntry:
         request_body: at most its first 16 KiB; `request_size` is its length in bytes.
         explanation: why it was refused, for a person; empty when it was not.
         lint: remarks on what was accepted all the same.
+        uploads: the files that came with it.
     """
 
     number: int
@@ -42,6 +46,7 @@ class RequestEntry:
     lint: tuple[str, ...]
     job_id: str | None
     connection: int
+    uploads: tuple[Upload, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,14 @@ class Journal(Sequence[Entry]):
         return [entry for entry in self if isinstance(entry, RequestEntry)]
 
 
+def log_explained(_journal: Journal, entry: Entry) -> None:
+    """Observe a journal: log what was refused, with the reason, as a warning, and remarks as information."""
+    if isinstance(entry, RequestEntry) and (entry.explanation or entry.lint):
+        level = logging.WARNING if entry.explanation else logging.INFO
+        words = "; ".join(filter(None, (entry.explanation, *entry.lint)))
+        _log.log(level, "%s %s answered %d: %s", entry.method, entry.path, entry.status, words)
+
+
 def _entry(raw: _Raw) -> Entry:
     # Entries are worded when somebody looks: writing one is on the hot path, reading is not.
     if isinstance(raw, HookEntry):
@@ -147,4 +160,5 @@ def _entry(raw: _Raw) -> Entry:
         answer.lint,
         answer.job_id,
         call.connection,
+        answer.uploads,
     )

@@ -6,7 +6,7 @@ exact, as `Decimal`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -50,7 +50,7 @@ class Order:
     size: str
     hook_url: str | None
     origin: str
-    upload: bytes | None = None
+    upload: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

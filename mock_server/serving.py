@@ -12,7 +12,7 @@ from mock_server.control import TenantControl
 from mock_server.hooks.deliverer import Deliverer
 from mock_server.http.reader import Limits
 from mock_server.http.runner import BackgroundServer
-from mock_server.journal import Journal, Observer
+from mock_server.journal import Journal, Observer, log_explained
 from mock_server.settings import Settings
 from mock_server.world import World
 
@@ -68,7 +68,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     deliverer: Deliverer | None = None,
-    observer: Observer | None = None,
+    observer: Observer | None = log_explained,
     **settings: object,
 ) -> Server:
     """
@@ -80,7 +80,7 @@ def serve(
         host: the address to bind.
         port: the port; 0 picks a free one.
         deliverer: sends hooks; a RecordingDeliverer keeps them instead.
-        observer: told of every journal entry.
+        observer: told of every journal entry; by default it logs what was refused, and why.
         settings: as `Settings.of` takes them; FLUXMOCK_* variables count where nothing is said here.
 
     Raises:

@@ -9,7 +9,7 @@ from mock_server.contract import Contract, contract
 from mock_server.hooks.deliverer import Deliverer, HttpDeliverer
 from mock_server.hooks.rules import HookRules
 from mock_server.identity import read_image_name
-from mock_server.journal import Journal, Observer
+from mock_server.journal import Journal, Observer, log_explained
 from mock_server.model import Job
 from mock_server.product import load_product
 from mock_server.settings import Settings
@@ -24,7 +24,7 @@ class World:
     Args:
         settings: how tenants behave that are not told otherwise.
         deliverer: sends hooks; by default over HTTP, within the address rules of the settings.
-        observer: told of every journal entry of every tenant.
+        observer: told of every journal entry of every tenant; by default it logs what was refused, and why.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class World:
         settings: Settings | None = None,
         *,
         deliverer: Deliverer | None = None,
-        observer: Observer | None = None,
+        observer: Observer | None = log_explained,
     ) -> None:
         self.settings = settings or Settings()
         self.contract: Contract = contract(self.settings.contract)

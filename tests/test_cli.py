@@ -28,7 +28,9 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 def fluxmock(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*FLUXMOCK, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **env})
+    return subprocess.run(
+        [*FLUXMOCK, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **env}
+    )
 
 
 @pytest.fixture
@@ -39,9 +41,12 @@ def start() -> Iterator[Start]:
         def run(*arguments: str, **env: str) -> subprocess.Popen[str]:
             process = stack.enter_context(
                 subprocess.Popen(
-                    [*FLUXMOCK, "serve", "--port", "0", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                    text=True, env={**os.environ, **env},
-                )  # fmt: skip
+                    [*FLUXMOCK, "serve", "--port", "0", *arguments],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    env={**os.environ, **env},
+                )
             )
             stack.callback(process.kill)
             return process
@@ -96,7 +101,9 @@ def test_it_writes_a_readable_line_per_request_and_never_the_whole_key(start: St
     post(f"{match[1]}/flux/generate", {**PROMPT, "modle": "x"})
     _, seen = read_until(process, r"↳.*modle")
     assert "a-key-of-mine-1234" not in seen
-    assert re.search(r"^\d\d:\d\d:\d\d  200  POST /flux/generate  key a-ke…\(18\)  job [0-9a-f-]{36}$", seen, re.M)
+    assert re.search(
+        r"^\d\d:\d\d:\d\d  200  POST /flux/generate  key a-ke…\(18\)  job [0-9a-f-]{36}$", seen, re.MULTILINE
+    )
     assert "\x1b[" not in seen
 
 

@@ -20,7 +20,7 @@ REFUSED: list[tuple[str, str, str, dict[str, Any], int, str]] = [
     ("mistyped field", "POST", "/flux/generate", {"json": {"promt": "x", "mode": "flux1-dev"}}, 400,
      "you sent 'promt', did you mean 'prompt'?"),
     ("missing field", "POST", "/flux/generate", {"json": {"mode": "flux1-dev"}}, 400, "prompt is missing"),
-    ("empty prompt", "POST", "/flux/generate", {"json": {**PROMPT, "prompt": ""}}, 400, "prompt: "),
+    ("empty prompt", "POST", "/flux/generate", {"json": {**PROMPT, "prompt": ""}}, 400, "prompt is empty"),
     ("wrong mode", "POST", "/flux/generate", {"json": {"prompt": "x", "mode": "flux-dev"}}, 400,
      "got 'flux-dev', did you mean 'flux1-dev'?"),
     ("wrong ratio", "POST", "/flux/generate", {"json": {**PROMPT, "aspect_ratio": "5:4"}}, 400,
@@ -34,7 +34,16 @@ REFUSED: list[tuple[str, str, str, dict[str, Any], int, str]] = [
     ("JSON header on multipart", "POST", "/flux/generate", {"data": PART, "type": JSON}, 400,
      "the body is multipart but Content-Type says application/json"),
     ("no boundary", "POST", "/flux/edits", {"data": PART, "type": "multipart/form-data"}, 400, "has no boundary"),
-    ("JSON to edits", "POST", "/flux/edits", {"json": PROMPT}, 415, "expected a body of multipart/form-data"),
+    ("JSON to edits", "POST", "/flux/edits", {"json": PROMPT}, 400, "image is missing: upload it as multipart"),
+    ("form to edits", "POST", "/flux/edits", {"data": PROMPT}, 400, "image is missing: upload it as multipart"),
+    ("text to edits", "POST", "/flux/edits", {"data": b"x", "type": "text/plain"}, 415, "expected a body of multipart"),
+    ("null prompt", "POST", "/flux/generate", {"json": {**PROMPT, "prompt": None}}, 400, "prompt is null"),
+    ("empty hook", "POST", "/flux/generate", {"json": {**PROMPT, "hookUrl": ""}}, 400, "hookUrl is empty"),
+    ("undefined id", "POST", "/flux/fetch", {"json": {"jobId": "undefined"}}, 404, "answers it as data.jobId"),
+    ("mode of the other version", "POST", "/flux/generate", {"json": {**PROMPT, "mode": "flux-2-klein-4b"}}, 400,
+     "which contract 2026-03 takes: --contract 2026-03"),
+    ("image[]", "POST", "/flux/edits", {"files": {"image[]": picture()}, "data": PROMPT}, 400,
+     "you sent 'image[]', did you mean 'image'?"),
     ("curl -d without -H", "POST", "/flux/generate",
      {"data": b'{"prompt": "x", "mode": "flux1-dev"}', "type": "application/x-www-form-urlencoded"}, 400,
      "the body is JSON but Content-Type says form"),
@@ -51,16 +60,17 @@ REFUSED: list[tuple[str, str, str, dict[str, Any], int, str]] = [
     ("unknown job", "POST", "/flux/fetch", {"json": {"jobId": "nope"}}, 404, "this key has no job 'nope'"),
     ("plain image field", "POST", "/flux/edits", {"data": {**PROMPT, "image": "cat.png"}, "type": "multipart/form-data"},
      400, "image must be a file part"),
-    ("wrong part name", "POST", "/flux/edits", {"files": {"file": picture()}, "data": PROMPT}, 400, "image is missing"),
+    ("wrong part name", "POST", "/flux/edits", {"files": {"file": picture()}, "data": PROMPT}, 400,
+     "image is missing: you sent 'file', did you mean 'image'?"),
     ("empty image", "POST", "/flux/edits", {"files": {"image": b""}, "data": PROMPT}, 400, "image is empty"),
     ("no image at all", "POST", "/flux/edits", {"files": {"image": b"GIF, honestly"}, "data": PROMPT}, 400, "image: "),
-    ("file: hook", "POST", "/flux/generate", {"json": {**PROMPT, "hookUrl": "file:///etc/passwd"}}, 400, "hookUrl: "),
+    ("file: hook", "POST", "/flux/generate", {"json": {**PROMPT, "hookUrl": "file:///etc/passwd"}}, 400, "scheme http or https"),
     ("hook with credentials", "POST", "/flux/generate", {"json": {**PROMPT, "hookUrl": "http://u:p@localhost/"}}, 400,
-     "hookUrl: "),
+     "may not hold credentials"),
     ("public hook", "POST", "/flux/generate", {"json": {**PROMPT, "hookUrl": "https://webhook-test.com/1"}}, 400,
      "--hook-allow"),
     ("metadata hook", "POST", "/flux/generate", {"json": {**PROMPT, "hookUrl": "http://169.254.169.254/latest"}}, 400,
-     "hookUrl: "),
+     "metadata"),
 ]  # fmt: skip
 
 
@@ -150,3 +160,36 @@ def test_an_explanation_travels_as_one_line_of_ascii(emulate: Emulate) -> None:
     assert explained(answer).isascii()
     assert "Set-Cookie" not in answer.headers
     assert len(explained(answer)) <= 2000
+
+
+def test_a_mode_of_the_other_endpoint_is_recognised(emulate: Emulate) -> None:
+    answer = emulate(contract="2026-03").generate(mode="flux1-schnell")
+    assert "which contract 2026-03 takes in /flux/edits only" in explained(answer)
+
+
+def test_a_size_is_never_guessed(emulate: Emulate) -> None:
+    answer = emulate().generate(size="512x512")
+    assert "size: expected one of 1024x1024, 1024x1792, 1792x1024; got '512x512'" in explained(answer)
+    assert "did you mean" not in explained(answer)
+
+
+def test_a_hook_that_is_null_counts_as_none_and_is_remarked_on(emulate: Emulate) -> None:
+    caller = emulate(progress="immediate")
+    answer = caller.generate(hookUrl=None)
+    assert (answer.status_code, "hookUrl is null" in explained(answer)) == (200, True)
+    assert caller.fetch(answer.get_json()["data"]["jobId"])["data"]["hookUrl"] is None
+
+
+def test_one_field_gets_one_sentence(emulate: Emulate) -> None:
+    assert explained(emulate().generate(hookUrl=7)).count("hookUrl") == 1
+
+
+def test_uploads_stand_in_the_journal_with_their_decoded_names(emulate: Emulate) -> None:
+    caller = emulate()
+    data = picture()
+    assert caller.edit((data, "猫.png"), (data, "b.png")).status_code == 200
+    (entry,) = caller.app.world.tenant(KEY).journal.requests
+    assert [(upload.field, upload.filename, upload.size) for upload in entry.uploads] == [
+        ("image", "猫.png", len(data)),
+        ("image", "b.png", len(data)),
+    ]

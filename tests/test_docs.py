@@ -18,8 +18,8 @@ from mock_server.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 DOCS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "examples/README.md", "benchmarks/README.md")]
-COMMANDS = re.findall(r"```sh\n(.*?)```", README, re.S)
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
+COMMANDS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
@@ -70,7 +70,7 @@ def test_the_curl_commands_work(serve: Callable[..., Server]) -> None:
         done = subprocess.run(
             ["sh", "-c", line.replace("JOB_ID", job_id)], cwd=ROOT, capture_output=True, text=True, timeout=30
         )
-        assert re.search(r"^HTTP/1\.1 200", done.stdout, re.M), done.stdout
+        assert re.search(r"^HTTP/1\.1 200", done.stdout, re.MULTILINE), done.stdout
         job_id = (re.search(r'"jobId":"([^"]+)"', done.stdout) or [""])[1]
     assert '"imageUrl"' in done.stdout
 
@@ -98,7 +98,7 @@ def test_every_module_that_the_architecture_names_exists() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     tree = text.partition("```")[2].partition("```")[0]
     package = ROOT / "mock_server"
-    named = set(re.findall(r"\b[a-z]+\b", " ".join(re.findall(r"^  (\S.*?)(?:  |$)", tree, re.M))))
+    named = set(re.findall(r"\b[a-z]+\b", " ".join(re.findall(r"^  (\S.*?)(?:  |$)", tree, re.MULTILINE))))
     there = {path.stem for path in package.glob("*.py") if not path.stem.startswith("_")}
     there |= {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
     assert there <= named

@@ -42,7 +42,9 @@ def test_the_emulator_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> 
     (tmp_path / "contract_tests" / "__init__.py").write_text("raise RuntimeError('not this one')")
     env = {**os.environ, "PYTHONPATH": str(site)}
     code = "import mock_server, mock_server.resources as r; print(mock_server.__file__, r.folder('schemas'))"
-    where = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    where = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+    )
     assert where.stdout.split() == [str(site / "mock_server/__init__.py"), str(site / "mock_server/_packed/schemas")]
     demo = subprocess.run(
         [sys.executable, "-m", "mock_server", "demo", "--clock", "auto"],
