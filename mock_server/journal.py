@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import overload
 
 from mock_server.exchange import Answer, Call, Upload, mask
@@ -78,6 +79,7 @@ class Journal(Sequence[Entry]):
         self.owner = owner
         self.limit = limit
         self.written = 0
+        self._lock = Lock()
         self._observer = observer
         self._entries: deque[_Raw] = deque(maxlen=limit)
 
@@ -88,20 +90,22 @@ class Journal(Sequence[Entry]):
 
     def note_request(self, at: float, call: Call, answer: Answer) -> None:
         """Write one request and its answer down."""
-        self.written += 1
         size = len(call.body)
         if size > _BODY_LIMIT:
             call.body = call.body[:_BODY_LIMIT]
-        raw = (self.written, at, call, size, answer)
-        self._entries.append(raw)
+        with self._lock:
+            self.written += 1
+            raw = (self.written, at, call, size, answer)
+            self._entries.append(raw)
         if self._observer is not None:
             self._observer(self, _entry(raw))
 
     def note_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
         """Write one attempt to deliver a hook down."""
-        self.written += 1
-        entry = HookEntry(self.written, attempt.at, delivery, attempt)
-        self._entries.append(entry)
+        with self._lock:
+            self.written += 1
+            entry = HookEntry(self.written, attempt.at, delivery, attempt)
+            self._entries.append(entry)
         if self._observer is not None:
             self._observer(self, entry)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _PATHS = frozenset({"/flux/fetch", "/flux/generate"})
+_LONG_BODY = 64 * 1024
 _STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus} | {499: "499 Queue Exhausted"}
 
 
@@ -32,13 +33,13 @@ class FastLane:
     Args:
         app: gets what the lane does not take.
         api: answers what it takes.
-        max_body: longer bodies are left to the app, which refuses them.
+        max_body: longer bodies are left to the app, which refuses them; so are those that take long to parse.
     """
 
     def __init__(self, app: WSGIApplication, api: Api, max_body: int) -> None:
         self._app = app
         self._api = api
-        self._max_body = max_body
+        self._max_body = min(max_body, _LONG_BODY)
 
     def takes(self, environ: WSGIEnvironment) -> bool:
         """Whether a request is for the lane: quick to answer, so that a server may do it inline."""

@@ -1,7 +1,7 @@
 """A tenant: the world behind one API key, where clock, engine, store and deliverer meet.
 
-Everything happens under the tenant's lock, and every request reads the clock once. Requests move jobs on; only `tick`
-(real time has come) and `advance` (somebody moves the clock) send webhooks, so that answering never waits for one.
+Everything happens under the tenant's lock, and every step reads the clock once. Requests move jobs on. Only `tick`
+(real time has come) and `advance_to` (somebody moves the clock) send webhooks, so that answering never waits for one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mock_server.errors import UnknownJob
 from mock_server.hooks.deliverer import Deliverer
 from mock_server.identity import Source
 from mock_server.journal import Journal, Observer
-from mock_server.model import Account, Delivery, Job, JobState, Order, Posting, Receipt, Timer, TimerKind
+from mock_server.model import Account, Change, Delivery, Job, JobState, Order, Posting, Receipt, Timer, TimerKind
 from mock_server.product import Product
 from mock_server.ratelimit import Window
 from mock_server.render import Renderer
@@ -114,7 +114,7 @@ class Tenant:
         for event in engine.poll(job, self.settings.progress.polls):
             self._happen(job.id, (event,), now)
         job = engine.count_poll(self.store.jobs[job.id])
-        self.store.jobs[job.id] = job
+        self.store.commit(Change(jobs=(job,)))
         self._expect_hooks()
         return job
 
