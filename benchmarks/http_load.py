@@ -66,14 +66,17 @@ def measure(*, smoke: bool) -> list[Figure]:
         constant = start(_YARDSTICK, "constant", "--body", plain.post("/flux/fetch", _KEY, jobId=job)[1].decode())
         slow_job = finished_job(slow)
         keys = (f"cycle-{count}" for count in itertools.count(1))
-        for connections in _CONNECTIONS[-1:] if smoke else _CONNECTIONS:
-            contenders = (
-                lambda: wrk(plain, connections, seconds, "fetch", _KEY, job),  # noqa: B023 - called in this turn
-                lambda: wrk(polled, connections, seconds, "cycle", next(keys)),  # noqa: B023
-                lambda: wrk(slow, connections, seconds, "fetch", _KEY, slow_job),  # noqa: B023
-                lambda: wrk(constant, connections, seconds, "fetch", _KEY, job),  # noqa: B023
+
+        def contenders(connections: int) -> tuple[Callable[[], Load], ...]:
+            return (
+                lambda: wrk(plain, connections, seconds, "fetch", _KEY, job),
+                lambda: wrk(polled, connections, seconds, "cycle", next(keys)),
+                lambda: wrk(slow, connections, seconds, "fetch", _KEY, slow_job),
+                lambda: wrk(constant, connections, seconds, "fetch", _KEY, job),
             )
-            figures += _figures(connections, *take_turns(rounds, *contenders))
+
+        for connections in _CONNECTIONS[-1:] if smoke else _CONNECTIONS:
+            figures += _figures(connections, *take_turns(rounds, *contenders(connections)))
     return figures
 
 
@@ -139,8 +142,9 @@ async def _profile(requests: int) -> str:
     from mock_server.http.server import HttpServer
     from mock_server.http.wsgi import call
     from mock_server.settings import Settings
+    from mock_server.world import World
 
-    app = create_app(Settings.of(progress="immediate"))
+    app = create_app(world=World(Settings.of(progress="immediate"), observer=None))  # as `serve --quiet` has it
     submission = app.test_client().post("/flux/generate", json=_PROMPT, headers={"TT-API-KEY": _KEY})
     content = json.dumps({"jobId": submission.get_json()["data"]["jobId"]}).encode()
     request = (

@@ -6,6 +6,7 @@ The jobs go through HTTP. Before the first reading the journal has been filled, 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -17,7 +18,9 @@ from socket import create_connection
 from typing import Any
 
 from measure import Figure, Target, take_turns
-from process import SERVE, Running, environment, running
+from process import SERVE, Running, environment, resident, running
+
+from mock_server.model import Order
 
 _KEY = "benchmark"
 _AT_ONCE = 50  # requests sent before their answers are read
@@ -35,31 +38,67 @@ print((resident(os.getpid()) - before) / count)
 
 
 def measure(*, smoke: bool) -> list[Figure]:
-    """Return megabytes when idle, and bytes for each finished job."""
-    rounds, filling, jobs = (1, 200, 2_000) if smoke else (3, 5_000, 100_000)
-    settings = ("--progress", "immediate", "--balance", "1000000000", *(("--journal", "100") if smoke else ()))
+    """Return megabytes when idle and of a full journal, and bytes for each finished job, without and with a hook."""
+    rounds, journal, jobs = (1, 100, 2_000) if smoke else (3, 1_000, 100_000)
     flask = "import flask, os; from process import resident; print(resident(os.getpid()) / 1e6)"
     floor = _FLOOR.format(count=jobs, prompt=_PROMPT)
-    servers, flasks, floors = take_turns(
-        rounds, lambda: _server(settings, filling, jobs), lambda: (_read(flask),), lambda: (_read(floor),)
+    servers, flasks, hooks, floors = take_turns(
+        rounds,
+        lambda: _server(journal, jobs),
+        lambda: (_read(flask),),
+        lambda: (_read(f"import memory; print(memory.hooked({jobs // 2}))"),),
+        lambda: (_read(floor),),
     )
-    idle, growth = zip(*servers, strict=True)
-    beside_idle, beside_growth = ([value for (value,) in values] for values in (flasks, floors))
+    idle, full, growth = zip(*servers, strict=True)
+    (beside_idle,), (hooked,), (beside_growth,) = (zip(*values, strict=True) for values in (flasks, hooks, floors))
+    kept = "dict of id to prompt"
     return [
         Figure("idle", "MB", idle, "`import flask`", beside_idle, Target(60)),
-        Figure(f"each of {jobs:,} finished jobs", "bytes", growth, "dict of id to prompt", beside_growth, Target(1000)),
+        Figure(f"each of {jobs:,} finished jobs", "bytes", growth, kept, beside_growth, Target(1000)),
+        Figure("a finished job with a hook that was delivered, in process", "bytes", hooked, kept, beside_growth),
+        Figure(f"the journal of a tenant, full with {journal:,} submissions", "MB", full),
     ]
 
 
-def _server(settings: tuple[str, ...], filling: int, jobs: int) -> tuple[float, ...]:
-    """Return the megabytes of a server when idle, and the bytes that each of `jobs` then adds."""
+def _server(journal: int, jobs: int) -> tuple[float, float, float]:
+    """Return the megabytes of a server when idle, those of a full journal, and the bytes that each of `jobs` adds."""
+    settings = ("--progress", "immediate", "--balance", "1000000000", "--journal", str(journal))
     with running(*SERVE, *settings) as server:
         server.post("/flux/fetch", _KEY, jobId="none")
-        idle = server.rss() / 1e6
-        finish_jobs(server, filling)
-        before = server.rss()
+        idle = server.rss()
+        finish_jobs(server, journal)
+        full = server.rss()
         finish_jobs(server, jobs)
-        return idle, (server.rss() - before) / jobs
+        growth = (server.rss() - full) / jobs
+        return idle / 1e6, (full - idle - growth * journal) / 1e6, growth
+
+
+def hooked(jobs: int) -> float:
+    """Return the bytes that each of `jobs` adds whose hook was delivered, measured in this process."""
+    from mock_server.hooks.deliverer import RecordingDeliverer
+    from mock_server.settings import Settings
+    from mock_server.world import World
+
+    deliverer = RecordingDeliverer()
+    world = World(Settings.of(balance=10**9, clock="frozen"), deliverer=deliverer, observer=None)
+    tenant = world.tenant(_KEY)
+
+    def finish(count: int) -> int:
+        for number in range(count):
+            tenant.submit(_order(number, "http://127.0.0.1:9/hook"))
+            if number % 10 == 9:
+                tenant.run_until_idle()
+                deliverer.sent.clear()
+        return resident(os.getpid())
+
+    before = finish(2_000)
+    growth = (finish(jobs) - before) / jobs
+    world.close()
+    return growth
+
+
+def _order(number: int, hook_url: str | None = None) -> Order:
+    return Order("generate", _PROMPT % number, "flux1-dev", "1024x1024", hook_url, "http://127.0.0.1:8787")
 
 
 def finish_jobs(server: Running, count: int) -> None:
@@ -90,14 +129,14 @@ def _read(code: str) -> float:
         capture_output=True,
         text=True,
         check=True,
-        env=environment() | {"PYTHONPATH": str(Path(__file__).parent)},
+        cwd=Path(__file__).parent,  # where `process` is to be found
+        env=environment(),
     )
     return float(done.stdout)
 
 
 def profile(*, smoke: bool) -> str:
     """Return what a finished job consists of: bytes by the line that allocated them, and by kind of object."""
-    from mock_server.model import Order
     from mock_server.settings import Settings
     from mock_server.world import World
 
@@ -106,7 +145,7 @@ def profile(*, smoke: bool) -> str:
     tenant = world.tenant(_KEY)
 
     def submit(number: int) -> None:
-        tenant.submit(Order("generate", _PROMPT % number, "flux1-dev", "1024x1024", None, "http://127.0.0.1:8787"))
+        tenant.submit(_order(number))
 
     submit(0)
     tracemalloc.start()

@@ -35,8 +35,10 @@ def flask_alone() -> WSGIApplication:
     """Return the emulator with every request on the way through Flask."""
     from mock_server.app import create_app
     from mock_server.settings import Settings
+    from mock_server.world import World
 
-    return create_app(Settings.of(progress="immediate"), fast_lane=False)
+    world = World(Settings.of(progress="immediate"), observer=None)  # as `serve --quiet` has it
+    return create_app(world=world, fast_lane=False)
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ class Call:
             environ["REQUEST_METHOD"],
             environ["PATH_INFO"],
             environ.get("QUERY_STRING", ""),
-            {name: value for name, value in environ.items() if name.startswith("HTTP_")},
+            {name: value for name, value in environ.items() if name[:5] == "HTTP_"},
             environ.get("CONTENT_TYPE", ""),
             body,
             f"{environ['wsgi.url_scheme']}://{host}",

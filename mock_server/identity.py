@@ -46,6 +46,7 @@ class Source:
         )
 
 
+@lru_cache(maxsize=1024)
 def image_path(tag: bytes, job_id: str, finished_at: float) -> str:
     """Return the path of a result, shaped like the real CDN's (S1): the day, then 32 letters and digits."""
     name = base64.b32encode(bytes.fromhex(job_id.replace("-", "")) + tag).decode("ascii").lower()

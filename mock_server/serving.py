@@ -97,7 +97,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def settle_memory() -> None:
-    """Take what was imported out of the garbage collector's sight, and let it look less often."""
-    gc.collect()
+    """Take what was imported out of the garbage collector's sight, and let it look again, but less often."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
