@@ -1,1 +1,1 @@
-"""Checks of responses against the contract, and of clients against the API's nastier moods."""
+"""Reserved for checks of responses against the contract, and of clients; empty so far."""

@@ -91,6 +91,7 @@ class Api:
         else:
             form = _read_body(call, takes=(JSON, FORM, MULTIPART))
             values, remarks = form.fields, _repeats(form)
+            self._check(tenant, "generate.request", values, [part.name for part in form.files])
         return self._submit(tenant, call, "generate", values, remarks)
 
     # POST /flux/edits
@@ -131,8 +132,6 @@ class Api:
         if hook_url is not None and (trouble := self.world.hook_rules.problem_with_url(hook_url)):
             raise ApiError(400, trouble)
         mode = values["mode"]
-        if mode not in tenant.product.modes:
-            raise ApiError(500, f"the file given with --product has no mode {mode}: add its price and seconds")
         order = Order(
             endpoint=endpoint,
             prompt=values["prompt"],
@@ -160,10 +159,14 @@ class Api:
         elif call.body and call.method == "POST":
             form = _read_body(call, takes=(JSON, MULTIPART, FORM))
             values, remarks = form.fields, _repeats(form)
+            if "jobId" not in values and any(part.name == "jobId" for part in form.files):
+                raise ApiError(400, "jobId came as a file: send it as a plain field (requests: data=)")
         else:
             values, remarks = {}, ()
-        if call.query and "jobId" not in values:
+        if call.query:
             form = bodies.read_urlencoded(call.query.encode("latin-1", "replace"), "query")
+            if values.get("jobId", form.fields.get("jobId")) != form.fields.get("jobId", values.get("jobId")):
+                remarks += ("the query has another jobId than the body: that of the body counts (assumed)",)
             values, remarks = form.fields | values, remarks + _repeats(form)
         self._check(tenant, "fetch.request", values)
         job_id: str = values["jobId"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from hashlib import blake2b
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request, send_file
 from werkzeug.exceptions import HTTPException
@@ -21,9 +20,6 @@ from mock_server.images import gallery
 from mock_server.lane import FastLane, status_line
 from mock_server.settings import Settings
 from mock_server.world import World
-
-if TYPE_CHECKING:
-    from werkzeug.wrappers import Response as WerkzeugResponse
 
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
@@ -53,6 +49,7 @@ def create_app(settings: Settings | None = None, *, world: World | None = None, 
     app = EmulatorApp("mock_server", static_folder=None)
     app.world = world
     app.api = api = Api(world)
+    app.url_map.merge_slashes = False  # the emulated API redirects nobody
     app.config["MAX_CONTENT_LENGTH"] = world.settings.max_body
     app.config["MAX_FORM_MEMORY_SIZE"] = None
 
@@ -81,10 +78,10 @@ def create_app(settings: Settings | None = None, *, world: World | None = None, 
         return _response(api.refuse(_call(b""), error))
 
     @app.errorhandler(HTTPException)
-    def _http_error(error: HTTPException) -> WerkzeugResponse:
+    def _http_error(error: HTTPException) -> Response:
         call = _call(b"")
         if error.code == 416:
-            return error.get_response(request.environ)
+            return _response(Answer(416, b"", [("Content-Range", error.get_response().headers["Content-Range"])]))
         if error.code == 404 or (call.path in METHODS and error.code == 405):
             return _response(api.answer(call))
         return _response(api.refuse(call, _as_api_error(error, call)))
@@ -115,6 +112,9 @@ def _response(answer: Answer) -> Response:
 
 def _send_image(exhibit: gallery.Exhibit) -> Response:
     data = exhibit.bytes()
+    if "," in request.headers.get("Range", ""):
+        # Several ranges at once: a server may answer with the whole (RFC 9110, 14.2).
+        del request.environ["HTTP_RANGE"]
     response = send_file(
         BytesIO(data),
         mimetype="image/webp",

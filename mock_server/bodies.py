@@ -15,6 +15,7 @@ from mock_server.errors import ApiError
 _MAX_FIELDS = 200
 _MAX_FIELD_BYTES = 1024 * 1024
 _MAX_DEPTH = 100
+_TOO_DEEP = f"the JSON is nested more than {_MAX_DEPTH} levels deep: flatten it"
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -57,9 +58,10 @@ def read_json(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise ApiError(400, _json_trouble(body, error)) from None
     if not isinstance(value, dict):
-        raise ApiError(400, f'expected a JSON object like {{"prompt": …}}, got {_kind(value)}')
+        again = ": it was encoded twice" if isinstance(value, str) and value.lstrip()[:1] == "{" else ""
+        raise ApiError(400, f'expected a JSON object like {{"prompt": "..."}}, got {_kind(value)}{again}')
     if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _deeper_than(_MAX_DEPTH, value):
-        raise ApiError(400, f"the JSON is nested more than {_MAX_DEPTH} levels deep: flatten it")
+        raise ApiError(400, _TOO_DEEP)
     # Every name has a colon. More colons than names (as in a URL) call for the slow, exact look.
     if body.count(b":") > len(value):
         twice = _repeated_name(body)
@@ -78,6 +80,8 @@ def _json_trouble(body: bytes, error: orjson.JSONDecodeError) -> str:
     except UnicodeDecodeError as trouble:
         byte = f"byte {trouble.start} (0x{body[trouble.start]:02x})"
         return f"expected JSON in UTF-8: {byte} is not; encode the body as UTF-8"
+    if "depth limit" in error.msg:
+        return _TOO_DEEP
     if "NaN" in text or "Infinity" in text:
         return f"NaN and Infinity are no JSON: send null or leave the field out ({error.msg})"
     return f"expected JSON, got something else at line {error.lineno}, column {error.colno}: {error.msg}"

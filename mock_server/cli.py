@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import errno
 import gc
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -14,13 +17,14 @@ import click
 
 from mock_server import __version__
 from mock_server.errors import SettingsError
-from mock_server.settings import PREFIX, Settings
+from mock_server.settings import PREFIX, ProgressKind, Settings
 
 if TYPE_CHECKING:
     from mock_server.http.server import HttpServer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 EXIT_USAGE = 2
+_SERVE_VARIABLES = {PREFIX + name for name in ("HOST", "PORT", "READY_FILE", "QUIET")}
 
 
 def settings_options(command: _Command) -> _Command:
@@ -32,7 +36,7 @@ def settings_options(command: _Command) -> _Command:
             "--" + field.name.replace("_", "-"),
             field.name,
             multiple=field.metadata["many"],
-            help=f"{field.metadata['help']}  [{PREFIX}{field.name.upper()}]",
+            help=f"{field.metadata['help']}  [{PREFIX}{field.name.upper()}; default: {field.metadata['default']}]",
             **option,
         )(command)
     return command
@@ -41,6 +45,7 @@ def settings_options(command: _Command) -> _Command:
 def read_settings(options: dict[str, Any], **defaults: object) -> Settings:
     """Return the settings of the options that were given, else of the FLUXMOCK_* variables, else `defaults`."""
     given = {name: value for name, value in options.items() if value not in (None, ())}
+    _warn_of_unknown_variables()
     try:
         settings = Settings.from_env(os.environ)
         unset = {name: value for name, value in defaults.items() if not os.environ.get(PREFIX + name.upper())}
@@ -52,6 +57,14 @@ def read_settings(options: dict[str, Any], **defaults: object) -> Settings:
     except SettingsError as error:
         name, _, rest = str(error).partition(":")
         raise _usage(f"--{name.replace('_', '-')}:{rest}") from None
+
+
+def _warn_of_unknown_variables() -> None:
+    known = {PREFIX + field.name.upper() for field in dataclasses.fields(Settings)} | _SERVE_VARIABLES
+    for name in sorted(os.environ):
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        if name.startswith(PREFIX) and name not in known and close:
+            click.echo(f"fluxmock: {name} is no setting and is ignored; did you mean {close[0]}?", err=True)
 
 
 def _usage(text: str) -> click.ClickException:
@@ -97,7 +110,7 @@ def cli() -> None:
 @click.option("--quiet", is_flag=True, envvar="FLUXMOCK_QUIET", help="No line per request.  [FLUXMOCK_QUIET]")
 @settings_options
 def serve(host: str, port: int, ready_file: Path | None, quiet: bool, **options: Any) -> None:
-    r"""
+    """
     Run the emulator until it is stopped (Ctrl-C or SIGTERM).
 
     \b
@@ -106,7 +119,7 @@ def serve(host: str, port: int, ready_file: Path | None, quiet: bool, **options:
       fluxmock serve --clock x60                      a minute takes a second
       fluxmock serve --progress polls:3               the third fetch sees SUCCESS
       fluxmock serve --contract 2026-03 --balance 20  newer contract, 402 after 20 quota units
-    """
+    """  # noqa: D301 - click needs the character, not its spelling
     gc.disable()  # until everything is imported: a tenth of the time to the first answer
     settings = read_settings(options)
     from mock_server.app import create_app
@@ -127,60 +140,85 @@ def serve(host: str, port: int, ready_file: Path | None, quiet: bool, **options:
         if ready_file is not None:
             _write_ready(ready_file, server.url)
 
+    if not host:
+        raise _usage("--host: expected an address such as 127.0.0.1, got an empty text")
     if ready_file is not None:
         _check_ready_file(ready_file)
     try:
         run(app, host, port, inline=app.lane.takes, limits=limits_of(settings), on_ready=ready)
     except OSError as error:
-        raise _usage(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port, 0 picks a free one"
-        ) from None
+        taken = error.errno == errno.EADDRINUSE
+        why = (
+            "the port is taken; choose another --port, 0 picks a free one" if taken else (error.strerror or str(error))
+        )
+        raise _usage(f"cannot listen on {host}:{port}: {why}") from None
     finally:
         world.close()
-        if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
+        if ready_file is not None and _ready_pid(ready_file) == os.getpid():
+            ready_file.unlink()
 
 
 def _announce(url: str, host: str, settings: Settings) -> None:
     if settings.key:
-        header, allowed = '"TT-API-KEY: $TT_API_KEY"', f"one of the {len(settings.key)} given with --key"
+        header, allowed = '"TT-API-KEY: $TT_API_KEY"', f"one of the {len(settings.key)} given; put it into $TT_API_KEY"
     else:
         header, allowed = "'TT-API-KEY: any-key'", "any-key, or any other; each has a world of its own"
     lines = [
         f"fluxmock {__version__} emulates the TTAPI Flux API (contract {settings.contract}) at {url}",
         f"API key: {allowed}",
-        *(
-            [f"Each key has a clock of its own ({_clock_words(settings)}); the times below are its."]
-            if settings.clock.rate != 1
-            else []
-        ),
+        *_remarks(host, settings),
         "Try it:",
         f"  curl -i {url}/flux/generate -H {header} -H 'Content-Type: application/json' "
         '-d \'{"prompt": "a cute cat", "mode": "flux1-dev"}\'',
     ]
-    if host not in {"127.0.0.1", "::1", "localhost"}:
-        lines.append(f"Careful: {host} can be reached from other machines.")
     click.echo("\n".join([*lines, ""]))
 
 
-def _clock_words(settings: Settings) -> str:
-    clock = settings.clock
-    return "auto" if clock.auto else f"x{clock.rate:g}" if clock.rate else "frozen"
+def _remarks(host: str, settings: Settings) -> list[str]:
+    clock, remarks = settings.clock, []
+    if clock.auto or clock.rate != 1:
+        kind = "auto" if clock.auto else f"x{clock.rate:g}" if clock.rate else "frozen"
+        remarks.append(f"Times below are those of each key's own clock ({kind}), in UTC.")
+    if not clock.rate and not clock.auto:
+        remarks.append("The clock is frozen, and nothing over HTTP moves it: that takes mock_server.serve() in Python.")
+    if settings.progress.kind is ProgressKind.MANUAL:
+        remarks.append("Jobs wait for somebody to finish them: that takes mock_server.serve() in Python.")
+    if host not in {"127.0.0.1", "::1", "localhost"}:
+        remarks.append(f"Careful: {host} can be reached from other machines.")
+    return remarks
 
 
 def _check_ready_file(path: Path) -> None:
+    """Refuse a place that cannot be written to, and take away what a process that is no more has left there."""
     try:
-        path.unlink(missing_ok=True)
         writable = path.parent.is_dir() and os.access(path.parent, os.W_OK)
+        left_by = _ready_pid(path)
+        if left_by is not None and not _alive(left_by):
+            path.unlink()
     except OSError:
         writable = False
     if not writable:
         raise _usage(f"--ready-file: expected a file in a folder that can be written to, got {path}")
 
 
-def _write_ready(path: Path, url: str) -> None:
-    import json
+def _ready_pid(path: Path) -> int | None:
+    try:
+        return int(json.loads(path.read_bytes())["pid"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _write_ready(path: Path, url: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps({"url": url, "pid": os.getpid()}) + "\n", encoding="utf-8")
     draft.replace(path)
@@ -200,6 +238,13 @@ def demo(prompt: str, out: Path | None, **options: Any) -> None:
     time runs 20 times as fast.
     """
     settings = read_settings(options, clock="x20")
+    if settings.progress.kind is ProgressKind.MANUAL:
+        raise _usage("--progress: expected time, polls:N or immediate: in the demo nobody finishes jobs by hand")
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _usage(f"--out: expected a folder that can be made, got {out}: {error.strerror}") from None
     from mock_server.demo import DemoFailed, run_demo
 
     try:

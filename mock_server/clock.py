@@ -16,6 +16,10 @@ EPOCH = datetime(2024, 9, 10, tzinfo=UTC).timestamp()
 """Where clocks that do not follow real time begin, so that every run sees the same dates (the day of S1's example)."""
 
 
+_LAST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+_FASTEST = 1e6
+
+
 @dataclass(frozen=True, slots=True)
 class ClockSpec:
     """
@@ -46,10 +50,10 @@ def parse_clock(text: str) -> ClockSpec:
     if kind in {"frozen", "auto"}:
         return ClockSpec(0.0, kind == "auto", EPOCH if start is None else start)
     scaled = re.fullmatch(r"x([0-9]{1,9}(?:\.[0-9]{1,9})?)", kind)
-    if scaled and float(scaled[1]) > 0:
+    if scaled and 0 < float(scaled[1]) <= _FASTEST:
         return ClockSpec(float(scaled[1]), False, start)
     raise ValueError(
-        f"expected real, frozen, auto or a factor such as x60, optionally with a start as in "
+        f"expected real, frozen, auto or a factor such as x60 (at most x1000000), optionally with a start as in "
         f"frozen@2026-01-01T00:00:00Z, got {text!r}"
     )
 
@@ -59,7 +63,10 @@ def _parse_instant(text: str) -> float:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"expected a start like 2026-01-01T00:00:00Z, got {text!r}") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not 1970 <= moment.year < 9000:
+        raise ValueError(f"expected a start in the years 1970 to 8999, got {text!r}")
+    return moment.timestamp()
 
 
 class Clock:
@@ -85,8 +92,8 @@ class Clock:
 
     def run(self, rate: float, *, auto: bool = False) -> None:
         """Go on from this instant at another rate."""
-        if rate < 0:
-            raise ValueError(f"time can't go backwards: expected a rate of 0 or more, got {rate}")
+        if not 0 <= rate <= _FASTEST:
+            raise ValueError(f"time can't go backwards: expected a rate from 0 to {_FASTEST:g}, got {rate}")
         self.jump(self.now())
         self._rate = rate
         self.auto = auto
@@ -94,8 +101,8 @@ class Clock:
     def jump(self, to: float) -> None:
         """Go to the instant `to` at once."""
         now = self.now()
-        if to < now:
-            raise ValueError(f"time can't go backwards: it is {now:.3f}, asked for {to:.3f}")
+        if not now <= to <= _LAST:
+            raise ValueError(f"time can't go backwards, nor past the year 8999: it is {now:.3f}, asked for {to:.3f}")
         self._base = to
         self._since = self._real()
 

@@ -58,7 +58,7 @@ class Contract:
         self.queued_statuses: tuple[str, ...] = tuple(fetched["queued"]["properties"]["status"]["enum"])
         self.result_fields: tuple[str, ...] = tuple(fetched["success"]["properties"]["data"]["required"])
         self.error_messages: dict[int, str] = {
-            int(status): entry["message"] for status, entry in self.schemas["error.response"]["x-http"].items()
+            int(status): entry["message"]["text"] for status, entry in self.schemas["error.response"]["x-http"].items()
         }
         self.fields: dict[str, frozenset[str]] = {
             name: frozenset(schema.get("properties", ())) for name, schema in self.schemas.items()

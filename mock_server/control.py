@@ -15,19 +15,21 @@ from mock_server.errors import UnknownJob
 from mock_server.journal import Journal
 from mock_server.model import Account, Delivery, Job, JobState, Posting
 from mock_server.tenant import Tenant
+from mock_server.world import World
 
 _T = TypeVar("_T")
+_Get = Callable[[], Tenant]
 
 
 class ClockControl:
     """The tenant's clock. Instants are seconds since the Unix epoch; it only goes forward."""
 
-    def __init__(self, tenant: Tenant) -> None:
-        self._tenant = tenant
+    def __init__(self, get: _Get) -> None:
+        self._get = get
 
     def now(self) -> float:
         """Return this instant."""
-        return self._tenant.clock.now()
+        return self._get().clock.now()
 
     def today(self) -> datetime:
         """Return this instant as a datetime in UTC."""
@@ -36,37 +38,38 @@ class ClockControl:
     @property
     def rate(self) -> float:
         """Virtual seconds a real second; 0 when it does not run by itself."""
-        return self._tenant.clock.rate
+        return self._get().clock.rate
 
     @property
     def is_auto(self) -> bool:
         """Whether a fetch of an unfinished job moves it to the next event."""
-        return self._tenant.clock.auto
+        return self._get().clock.auto
 
     def advance(self, seconds: float) -> None:
         """Move on by `seconds`, event by event; hooks are delivered on the way. ValueError if negative."""
-        with self._tenant.lock:
-            self._tenant.advance_to(self.now() + seconds)
+        tenant = self._get()
+        with tenant.lock:
+            tenant.advance_to(tenant.clock.now() + seconds)
 
     def advance_to(self, instant: float | datetime) -> None:
         """Move on to `instant`, event by event; ValueError if it lies in the past."""
-        self._tenant.advance_to(instant.timestamp() if isinstance(instant, datetime) else instant)
+        self._get().advance_to(instant.timestamp() if isinstance(instant, datetime) else instant)
 
     def run_until_idle(self) -> None:
         """Move on until nothing more is to come: all timed jobs finished, all hooks delivered or given up."""
-        self._tenant.run_until_idle()
+        self._get().run_until_idle()
 
     def freeze(self) -> None:
         """Stop; from here on it moves only by hand."""
-        self._tenant.set_pace(0.0)
+        self._get().set_pace(0.0)
 
     def run(self, rate: float = 1.0) -> None:
         """Go on by itself at `rate` virtual seconds a real second."""
-        self._tenant.set_pace(rate)
+        self._get().set_pace(rate)
 
     def auto(self) -> None:
         """Stop, and move to the next event whenever a fetch looks at an unfinished job."""
-        self._tenant.set_pace(0.0, auto=True)
+        self._get().set_pace(0.0, auto=True)
 
 
 class _View(Sequence[_T]):
@@ -93,9 +96,9 @@ class _View(Sequence[_T]):
 class Jobs(_View[Job]):
     """The tenant's jobs, oldest first, as they stand now; and the hand that moves them on."""
 
-    def __init__(self, tenant: Tenant) -> None:
-        super().__init__(tenant.current_jobs)
-        self._tenant = tenant
+    def __init__(self, get: _Get) -> None:
+        super().__init__(lambda: get().current_jobs())
+        self._get = get
 
     def get(self, job_id: str) -> Job:
         """Return the job of that id; raises UnknownJob."""
@@ -106,34 +109,35 @@ class Jobs(_View[Job]):
 
     def start(self, job_id: str) -> Job:
         """PENDING_QUEUE → ON_QUEUE now; raises UnknownJob, IllegalTransition."""
-        return self._tenant.force(job_id, Event.START)
+        return self._get().force(job_id, Event.START)
 
     def finish(self, job_id: str) -> Job:
         """→ SUCCESS now, by way of ON_QUEUE; raises UnknownJob, IllegalTransition."""
         pending = self.get(job_id).state is JobState.PENDING
-        return self._tenant.force(job_id, *([Event.START] if pending else []), Event.SUCCEED)
+        return self._get().force(job_id, *([Event.START] if pending else []), Event.SUCCEED)
 
     def fail(self, job_id: str, reason: str | None = None) -> Job:
         """→ FAILED now, with `reason` or the product's usual one; raises UnknownJob, IllegalTransition."""
-        return self._tenant.force(job_id, Event.FAIL, failure=reason)
+        return self._get().force(job_id, Event.FAIL, failure=reason)
 
     def image_url(self, job_id: str) -> str:
         """Return the URL of the image of a job that succeeded; raises UnknownJob."""
-        return self._tenant.renderer.image_url(self.get(job_id))
+        return self._get().renderer.image_url(self.get(job_id))
 
 
 class Ledger(_View[Posting]):
     """The tenant's postings, oldest first, and its balances, in quota units (100 = 1 USD)."""
 
-    def __init__(self, tenant: Tenant) -> None:
-        super().__init__(lambda: tuple(tenant.store.postings))
-        self._tenant = tenant
+    def __init__(self, get: _Get) -> None:
+        super().__init__(lambda: tuple(get().store.postings))
+        self._get = get
 
     def balance(self, account: Account = Account.AVAILABLE) -> Decimal:
         """Return what lies in `account`; by default what can still be spent."""
-        with self._tenant.lock:
-            self._tenant.settle()
-            return self._tenant.store.balances[account]
+        tenant = self._get()
+        with tenant.lock:
+            tenant.settle()
+            return tenant.store.balances[account]
 
     @property
     def spent(self) -> Decimal:
@@ -149,27 +153,40 @@ class Ledger(_View[Posting]):
 class Hooks(_View[Delivery]):
     """The tenant's webhook deliveries, oldest first, each with all its attempts."""
 
-    def __init__(self, tenant: Tenant) -> None:
-        super().__init__(lambda: tuple(tenant.store.deliveries.values()))
+    def __init__(self, get: _Get) -> None:
+        super().__init__(lambda: tuple(get().store.deliveries.values()))
 
 
 class TenantControl:
     """
-    The world behind one API key.
+    The world behind one API key. It stays valid when that world is made anew.
 
     Attributes:
         key: the API key.
         clock: its clock.
         jobs: its jobs.
         ledger: its postings and balances.
-        journal: its requests, answers and hook attempts.
         hooks: its webhook deliveries.
     """
 
-    def __init__(self, tenant: Tenant) -> None:
-        self.key = tenant.key
-        self.clock = ClockControl(tenant)
-        self.jobs = Jobs(tenant)
-        self.ledger = Ledger(tenant)
-        self.journal: Journal = tenant.journal
-        self.hooks = Hooks(tenant)
+    def __init__(self, world: World, key: str) -> None:
+        def get() -> Tenant:
+            return world.tenant(key)
+
+        self._world = world
+        self._get = get
+        self.key = key
+        self.clock = ClockControl(get)
+        self.jobs = Jobs(get)
+        self.ledger = Ledger(get)
+        self.hooks = Hooks(get)
+        get()
+
+    @property
+    def journal(self) -> Journal:
+        """Its requests, answers and hook attempts."""
+        return self._get().journal
+
+    def reset(self, **changes: object) -> None:
+        """Make its world anew, empty, with `changes` to the settings; hooks on their way are forgotten."""
+        self._world.reset(self.key, **changes)

@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +21,7 @@ from rich.markup import escape
 from mock_server.control import TenantControl
 from mock_server.http.runner import BackgroundServer
 from mock_server.serving import Server
-from mock_server.settings import ProgressKind, Settings
+from mock_server.settings import Settings
 from mock_server.world import World
 
 if TYPE_CHECKING:
@@ -66,10 +67,11 @@ class _Client:
     """Talks to the API as a user's program would, with nothing but the standard library."""
 
     base_url: str
+    key: str
 
     def post(self, path: str, body: bytes, content_type: str) -> dict[str, Any]:
         """POST and return the JSON that came; raises DemoFailed when it is a refusal."""
-        headers = {"TT-API-KEY": _KEY, "Content-Type": content_type}
+        headers = {"TT-API-KEY": self.key, "Content-Type": content_type}
         request = urllib.request.Request(self.base_url + path, body, headers)  # noqa: S310 - our own server
         try:
             with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
@@ -103,8 +105,9 @@ class _Timeline:
         self._tenant = tenant
         self._start = tenant.clock.now()
 
-    def note(self, what: str, result: str = "") -> None:
-        seconds = self._tenant.clock.now() - self._start
+    def note(self, what: str, result: str = "", *, at: float | None = None) -> None:
+        """Print one line, with the time `at` or now."""
+        seconds = (self._tenant.clock.now() if at is None else at) - self._start
         tail = f"  [bold]{escape(result)}[/]" if result else ""
         self.console.print(f"[dim]{seconds:7.1f} s[/]  {escape(what)}{tail}", highlight=False, soft_wrap=True)
 
@@ -121,16 +124,18 @@ def run_demo(settings: Settings, prompt: str, out: Path | None) -> None:
     Raises:
         DemoFailed: the job did not come to its end.
     """
-    if settings.progress.kind is ProgressKind.MANUAL:
-        raise DemoFailed("with --progress manual nobody would finish the job: expected time, polls:N or immediate")
     console = Console()
     receiver = _HookReceiver()
-    world = World(settings.replaced(key=(_KEY,)))
+    key = settings.key[0] if settings.key else _KEY
+    world = World(settings, observer=None)
     with Server(world, "127.0.0.1", 0) as server, BackgroundServer(receiver) as hooks:
-        tenant = server.tenant(_KEY)
+        tenant = server.tenant(key)
         line = _Timeline(console, tenant)
-        client = _Client(server.url)
-        line.note(f"fluxmock at {server.url}, contract {settings.contract}, hooks to {hooks.url}")
+        client = _Client(server.url, key)
+        pace = f", {tenant.clock.rate:g} times as fast as real ones" if tenant.clock.rate not in {0, 1} else ""
+        console.print(
+            f"fluxmock at {server.url}, contract {settings.contract}. Seconds are the server's{pace}.", soft_wrap=True
+        )
 
         hook_url = f"{hooks.url}/hook"
         order = {"prompt": prompt, "mode": _MODE, "aspect_ratio": "16:9", "hookUrl": hook_url}
@@ -164,9 +169,8 @@ def _finish(
         )
     url = final["data"]["imageUrl"]
     picture = client.download(url)
-    line.note(f"GET {url}", _describe(picture))
+    line.note(f"GET {urlsplit(url).path}", _describe(picture))
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         path = out / url.rpartition("/")[2]
         path.write_bytes(picture)
         line.note(f"kept as {path}")
@@ -179,8 +183,9 @@ def _poll(line: _Timeline, client: _Client, tenant: TenantControl, job_id: str) 
     with line.console.status("waiting …") as status:
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
+            asked_at = tenant.clock.now()
             answer = client.fetch(job_id)
-            line.note("POST /flux/fetch", answer["status"])
+            line.note("POST /flux/fetch", answer["status"], at=asked_at)
             if answer["status"] in {"SUCCESS", "FAILED"}:
                 return answer
             status.update(f"job {job_id} is {answer['status']} …")

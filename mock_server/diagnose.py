@@ -13,6 +13,7 @@ from mock_server.bodies import FORM, JSON, MULTIPART, media_type
 from mock_server.contract import Contract, Problem, versions
 from mock_server.contract import contract as load_contract
 from mock_server.exchange import Call
+from mock_server.hooks.rules import HookRules
 
 # Names that people write for a field, beyond those that merely look like it. `model` is in S3's own example.
 _ALIASES = {
@@ -37,6 +38,7 @@ NO_UPLOAD = "image is missing: upload it as multipart/form-data (requests: files
 NO_IDS = frozenset({"undefined", "None", "null", "nil", "NaN", "[object Object]"})
 """What a program sends as an id that it never had."""
 
+_FETCH_WORDS = frozenset({"fetch", "status", "result", "results", "query", "task", "tasks", "job", "jobs", "get"})
 _KEY_HEADERS = ("X-API-KEY", "API-KEY", "TTAPI-KEY", "TT-APIKEY", "X-TT-API-KEY", "APIKEY", "TT-API-TOKEN")
 _KEY_PARAMETERS = ("tt-api-key", "tt_api_key", "api_key", "apikey", "key")
 
@@ -52,12 +54,20 @@ def meant(name: str, known: Iterable[str]) -> str | None:
     return plain[close[0]] if close else None
 
 
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
+
+
 def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace("[]", "")
 
 
 def missing_key(call: Call, keys: tuple[str, ...]) -> str:
     """Say why a request opened no tenant."""
+    for name in (*call.dropped, *call.headers):
+        if name != "HTTP_TT_API_KEY" and _letters(name.removeprefix("HTTP_")) == "ttapikey":
+            written = name.removeprefix("HTTP_").replace("_", "-") if name in call.headers else name
+            return f"the key came in the header {written}: write it TT-API-KEY, with hyphens (underscores get lost)"
     came = call.header("TT-API-KEY")
     if came is not None and came.strip():
         return f"the TT-API-KEY that came is none of the {len(keys)} allowed by --key"
@@ -81,13 +91,21 @@ def wrong_method(call: Call, methods: tuple[str, ...]) -> str:
             f"{call.path} takes POST, got {call.method}: a browser, a redirect that was followed, "
             f"or a call without method= sends GET"
         )
-    return f"{call.path} takes {' or '.join(methods)}, got {call.method}"
+    cors = ": a browser asks so before a call to another origin, and this API is not for browsers (CORS)"
+    return f"{call.path} takes {' or '.join(methods)}, got {call.method}{cors if call.method == 'OPTIONS' else ''}"
 
 
 def unknown_path(call: Call, paths: Iterable[str]) -> str:
     """Say which path was meant."""
     known = list(paths)
-    tidy = "/" + call.path.strip("/").lower()
+    tidy = "/" + "/".join(filter(None, call.path.lower().split("/")))
+    first, _, rest = tidy.removeprefix("/flux/").partition("/")
+    if tidy.startswith("/bfl/"):
+        return f"{call.path} is the API's other dialect, which is not emulated; there are {', '.join(known)}"
+    if tidy not in known and first in _FETCH_WORDS and tidy.startswith("/flux/"):
+        return f"nothing is at {call.path}: ask /flux/fetch, with the id as ?jobId= or as JSON" + (
+            " in the body" * bool(rest)
+        )
     close = tidy if tidy in known else next(iter(difflib.get_close_matches(tidy, known, n=1, cutoff=0.6)), None)
     hint = f": did you mean {close}?" if close else f"; there are {', '.join(known)}"
     return f"nothing is at {call.path}{hint}"
@@ -97,12 +115,15 @@ def wrong_type(call: Call, *, takes: tuple[str, ...]) -> str:
     """Say which kind of body was expected."""
     wanted = " or ".join(takes)
     if not call.content_type:
-        return f"expected a body of {wanted}, got one without Content-Type: set that header"
+        return f"expected a body of {wanted}, got one without Content-Type: set it to {takes[0]} (requests: json=)"
     return f"expected a body of {wanted}, got {media_type(call.content_type)}"
 
 
 def disguised_body(call: Call) -> str | None:
     """Say when a body is of another kind than its Content-Type says; None when nothing of that sort is seen."""
+    coding = call.header("Content-Encoding")
+    if coding is not None and coding.lower() != "identity":
+        return f"the body is compressed ({coding}), and compressed bodies are not read (assumed): send it plain"
     kind = media_type(call.content_type)
     start = call.body[:512].lstrip()
     if kind != MULTIPART and start.startswith(b"--") and b"form-data" in start:
@@ -151,6 +172,8 @@ def _word(
         return "image must be a file part with a filename, got a plain field: in curl -F image=@FILE"
     if name.startswith("image.") and problem.rule == "minimum":
         return "image is empty: 0 bytes came; was the file opened in binary mode, and read twice?"
+    if name == "hookUrl" and problem.rule == "format":
+        return HookRules().problem_with_url(str(value)) or f"hookUrl: {problem.detail}"
     if value is None and name in values:
         return f"{name} is null: is the variable that holds it set?"
     if value == "":
@@ -179,15 +202,21 @@ def _elsewhere(contract: Contract, schema: str, name: str, value: str) -> str:
     return f", did you mean {close[0]!r}?" if close and value[:1].isalpha() else ""
 
 
+def _hint(schema: str, name: str, known: Iterable[str], values: Mapping[str, Any]) -> str:
+    if schema == "generate.request" and _ALIASES.get(name, name) == "image":
+        return ": /flux/edits takes images"
+    if schema == "edits.request" and name == "size":
+        return ": /flux/edits takes aspect_ratio"
+    close = meant(name, known)
+    return f", did you mean {close!r}?" if close and close not in values else ""
+
+
 def lint(contract: Contract, schema: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     """Remark on a request that is accepted: fields that the API does not know, and one that another overrides."""
     known = contract.fields[schema]
-    remarks = []
-    for name in values:
-        if name not in known:
-            close = meant(name, known)
-            hint = f", did you mean {close!r}?" if close and close not in values else ""
-            remarks.append(f"unknown field {name!r} is ignored{hint}")
+    remarks = [
+        f"unknown field {name!r} is ignored{_hint(schema, name, known, values)}" for name in values if name not in known
+    ]
     if values.get("hookUrl", "") is None:
         remarks.append("hookUrl is null: taken as not given (assumed)")
     if "size" in values and "aspect_ratio" in values:

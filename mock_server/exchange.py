@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 EXPLAIN = "X-Fluxmock-Explain"
@@ -19,6 +20,7 @@ class Call:
         headers: by WSGI name, such as `HTTP_TT_API_KEY`; use `header()`.
         origin: scheme and host that it was sent to, such as `http://127.0.0.1:8787`.
         connection: number of the connection it came on, 0 when unknown.
+        dropped: names of headers that the server had to drop, because of an underscore.
     """
 
     method: str
@@ -29,6 +31,7 @@ class Call:
     body: bytes
     origin: str
     connection: int = 0
+    dropped: tuple[str, ...] = ()
 
     def header(self, name: str) -> str | None:
         """Return the header `name`, in any spelling of case, or None."""
@@ -47,6 +50,7 @@ class Call:
             body,
             f"{environ['wsgi.url_scheme']}://{host}",
             environ.get("fluxmock.connection", 0),
+            environ.get("fluxmock.dropped", ()),
         )
 
 
@@ -97,6 +101,7 @@ def header_text(text: str) -> str:
 
 
 def mask(key: str) -> str:
-    """Return enough of an API key to tell it from others, never the whole."""
-    shown = 4 if len(key) >= 12 else 1
-    return f"{header_text(key[:shown])}…({len(key)})"
+    """Return enough of an API key to tell it from others, never the whole: its start, and a short hash."""
+    shown = 4 if len(key) >= 12 else 1 if len(key) >= 4 else 0
+    digest = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=2).hexdigest()
+    return f"{header_text(key[:shown])}…#{digest}"

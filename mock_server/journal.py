@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from mock_server.model import Attempt, Delivery
 _log = logging.getLogger("fluxmock.requests")
 
 _BODY_LIMIT = 16 * 1024
-_SECRET = frozenset({"HTTP_TT_API_KEY", "HTTP_AUTHORIZATION", "HTTP_COOKIE"})
+_SECRET = re.compile(r"key|token|auth|cookie|secret", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(r"([^=&]*(?:key|token|auth|secret)[^=&]*)=([^&]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Journal(Sequence[Entry]):
             raw = (self.written, at, call, size, answer)
             self._entries.append(raw)
         if self._observer is not None:
-            self._observer(self, _entry(raw))
+            self._tell(_entry(raw))
 
     def note_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
         """Write one attempt to deliver a hook down."""
@@ -106,8 +108,15 @@ class Journal(Sequence[Entry]):
             self.written += 1
             entry = HookEntry(self.written, attempt.at, delivery, attempt)
             self._entries.append(entry)
-        if self._observer is not None:
+        self._tell(entry)
+
+    def _tell(self, entry: Entry) -> None:
+        if self._observer is None:
+            return
+        try:
             self._observer(self, entry)
+        except Exception:  # noqa: BLE001 - a broken observer must not turn a good answer into a fault
+            _log.exception("an observer of the journal failed; what it observed is not affected")
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -144,7 +153,7 @@ def _entry(raw: _Raw) -> Entry:
         return raw
     number, at, call, size, answer = raw
     headers = {
-        name[5:].replace("_", "-").title(): mask(value) if name in _SECRET else value
+        name[5:].replace("_", "-").title(): mask(value) if _SECRET.search(name) else value
         for name, value in call.headers.items()
     }
     if call.content_type:
@@ -154,7 +163,7 @@ def _entry(raw: _Raw) -> Entry:
         at,
         call.method,
         call.path,
-        call.query,
+        _SECRET_PARAMETER.sub(lambda found: f"{found[1]}={mask(found[2])}", call.query),
         headers,
         call.body,
         size,

@@ -14,6 +14,7 @@ import jsonschema_rs
 import orjson
 
 from mock_server import resources
+from mock_server.contract import contract, versions
 from mock_server.errors import SettingsError
 from mock_server.model import Plan
 
@@ -72,6 +73,7 @@ def load_product(override: Path | None = None) -> Product:
     for problem in validator.iter_errors(data):
         place = "/" + "/".join(map(str, problem.instance_path))
         raise SettingsError(f"product: {override}: at {place}: {problem.message}")
+    _check_modes(data["modes"], override)
     modes = {
         name: Mode(Decimal(entry["price"]), tuple(entry["seconds"]), entry["reported_as"])
         for name, entry in data["modes"].items()
@@ -79,11 +81,29 @@ def load_product(override: Path | None = None) -> Product:
     return Product(
         modes=modes,
         queue_seconds=tuple(data["queue_seconds"]["range"]),
-        sizes=data["sizes"],
+        sizes=data["sizes"]["by_aspect_ratio"],
         image_seconds=data["image_days"]["value"] * 86400,
         failure=data["failure"]["value"],
         quota_per_usd=data["quota_per_usd"]["value"],
     )
+
+
+def _check_modes(modes: dict[str, Any], override: Path | None) -> None:
+    sold = {
+        mode
+        for version in versions()
+        for schema in ("generate.request", "edits.request")
+        for mode in contract(version).choices(schema, "mode")
+    }
+    for name in sorted(sold ^ modes.keys()):
+        wrong = "is missing" if name in sold else f"is in no contract; there are {', '.join(sorted(sold))}"
+        raise SettingsError(f"product: {override}: at /modes: {name} {wrong}")
+    for name, entry in modes.items():
+        low, high = entry["seconds"]
+        if low > high:
+            raise SettingsError(
+                f"product: {override}: at /modes/{name}/seconds: expected shortest, longest, got {low:g}, {high:g}"
+            )
 
 
 def _merge(base: Any, patch: Any) -> Any:

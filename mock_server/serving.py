@@ -27,6 +27,7 @@ class Server:
     """
 
     def __init__(self, world: World, host: str, port: int) -> None:
+        self._running = False
         self.world = world
         self.app: EmulatorApp = create_app(world=world)
         self._http = BackgroundServer(
@@ -36,6 +37,8 @@ class Server:
     @property
     def url(self) -> str:
         """The base URL to give to clients, without a slash at the end."""
+        if not self._running:
+            raise RuntimeError("the server is not running: use it in a with statement")
         return self._http.url
 
     def tenant(self, key: str, **changes: object) -> TenantControl:
@@ -45,7 +48,9 @@ class Server:
         Raises:
             SettingsError: a change is unusable.
         """
-        return TenantControl(self.world.tenant(key, **changes))
+        if changes:
+            self.world.reset(key, **changes)
+        return TenantControl(self.world, key)
 
     @property
     def strays(self) -> Journal:
@@ -54,11 +59,13 @@ class Server:
 
     def __enter__(self) -> Self:
         self._http.start()
+        self._running = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._running = False
         self._http.stop()
         self.world.close()
 

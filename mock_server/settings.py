@@ -101,13 +101,19 @@ def _seconds_list(value: object) -> tuple[float, ...]:
 
 
 def _parts(value: object) -> list[object]:
+    """Return the parts of a list that is written with commas, or given as several texts, or both."""
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return list(value) if isinstance(value, Iterable) else [value]
+        return [part.strip() for part in value.split(",")]
+    if isinstance(value, Iterable):
+        return [part for item in value for part in (_parts(item) if isinstance(item, str) else [item])]
+    return [value]
 
 
 def _names(value: object) -> tuple[str, ...]:
-    return tuple(str(part) for part in _parts(value))
+    names = tuple(str(part) for part in _parts(value))
+    if not all(names):
+        raise ValueError(f"expected a text that is not empty, got {value!r}: is the variable that holds it set?")
+    return names
 
 
 def _hook_hosts(value: object) -> tuple[str, ...]:
@@ -156,54 +162,63 @@ def _path(value: object) -> Path | None:
     return None if value is None else Path(str(value))
 
 
-def _setting(default: object, read: Callable[[object], object], text: str, *, many: bool = False) -> Any:
-    return field(default=default, metadata={"read": read, "help": text, "many": many})
+def _setting(
+    default: object, read: Callable[[object], object], text: str, shown: str = "", *, many: bool = False
+) -> Any:
+    return field(default=default, metadata={"read": read, "help": text, "many": many, "default": shown})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How an emulated world behaves. Build it with `Settings.of(...)`, which also takes the words of the options."""
 
-    contract: str = _setting("2024-09", _contract, "Version of the API's contract: 2024-09 or 2026-03.")
+    contract: str = _setting("2024-09", _contract, "Version of the API's contract: 2024-09 or 2026-03.", "2024-09")
     key: tuple[str, ...] = _setting(
-        (),
-        _names,
-        "Accept only this API key; may be repeated. Without it any non-empty key works.",
-        many=True,
+        (), _names, "Accept only this API key; may be repeated.", "any key that is not blank", many=True
     )
     clock: ClockSpec = _setting(
         ClockSpec(1.0, False, None),
         _clock,
-        "real, xN (N times as fast), frozen, or auto (a fetch moves to the next event); @START sets the first instant.",
+        "real; xN, N times as fast; auto, where each fetch of an unfinished job moves to the next event; or frozen, "
+        "where only Python code moves it. @START sets the first instant.",
+        "real",
     )
-    seed: int = _setting(0, _whole(0), "Seed of job ids, durations and images.")
-    balance: Decimal = _setting(Decimal(10_000), _amount, "Quota units that every tenant starts with (100 = 1 USD).")
+    seed: int = _setting(0, _whole(0), "Seed of job ids, durations and images.", "0")
+    balance: Decimal = _setting(
+        Decimal(10_000), _amount, "Quota units that every tenant starts with (100 = 1 USD).", "10000"
+    )
     progress: Progress = _setting(
-        Progress(ProgressKind.TIME), _progress, "What finishes a job: time, polls:N, immediate or manual."
+        Progress(ProgressKind.TIME),
+        _progress,
+        "What finishes a job: time; polls:N, the N-th fetch; immediate; or manual, where only Python code does.",
+        "time",
     )
-    slots: int = _setting(10, _whole(1), "Jobs of one tenant that run at once; others wait in PENDING_QUEUE.")
-    queue: int = _setting(1000, _whole(1), "Unfinished jobs that a tenant may have; then 499.")
-    refund: bool = _setting(False, _flag, "Give the quota of FAILED jobs back.")
+    slots: int = _setting(10, _whole(1), "Jobs of one tenant that run at once; others wait in PENDING_QUEUE.", "10")
+    queue: int = _setting(1000, _whole(1), "Unfinished jobs that a tenant may have; then 499.", "1000")
+    refund: bool = _setting(False, _flag, "Give the quota of FAILED jobs back.", "no")
     data: str = _setting(
         "null",
         _choice("null", "object"),
-        "`data` of a fetch that has no result: null, or an object of nulls.",
+        "`data` of a fetch without a result: null, or an object of what is known and nulls.",
+        "null",
     )
-    rate_limit: RateLimit | None = _setting(
-        None, _rate_limit, "Calls in a time, such as 10/1s; then 429. Off by default."
-    )
+    rate_limit: RateLimit | None = _setting(None, _rate_limit, "Calls in a time, such as 10/1s; then 429.", "none")
     hook_allow: tuple[str, ...] = _setting(
-        (), _hook_hosts, "Public host that hooks may go to (name, *.name or *); may be repeated.", many=True
+        (),
+        _hook_hosts,
+        "Public host that hooks may go to (name, *.name or *); may be repeated.",
+        "none, only loopback and private ones",
+        many=True,
     )
     hook_retry: tuple[float, ...] = _setting(
-        (), _seconds_list, "Seconds to wait before each retry of a hook, such as 5,60,300. Default: no retry."
+        (), _seconds_list, "Seconds to wait before each retry of a hook, such as 5,60,300.", "no retry"
     )
-    hook_timeout: float = _setting(10.0, _seconds, "Real seconds that a hook's receiver has to answer.")
-    journal: int = _setting(1000, _whole(0), "Journal entries kept for each tenant.")
-    max_body: int = _setting(32 * 1024 * 1024, _whole(1), "Largest request body, in bytes; then 413.")
-    public_url: str | None = _setting(None, _origin, "Origin of image URLs. Default: where the request was sent to.")
+    hook_timeout: float = _setting(10.0, _seconds, "Real seconds that a hook's receiver has to answer.", "10")
+    journal: int = _setting(1000, _whole(0), "Journal entries kept for each tenant.", "1000")
+    max_body: int = _setting(32 * 1024 * 1024, _whole(1), "Largest request body, in bytes; then 413.", "33554432")
+    public_url: str | None = _setting(None, _origin, "Origin of image URLs.", "where the request was sent to")
     product: Path | None = _setting(
-        None, _path, "JSON file with prices, durations or sizes, merged over the built-in ones."
+        None, _path, "JSON file with prices, durations or sizes, merged over the built-in ones.", "none"
     )
 
     @property

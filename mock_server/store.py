@@ -86,6 +86,12 @@ class MemoryStore:
             self._line.popleft()
         return None
 
+    def forget_timers(self) -> None:
+        """Let nothing more fall due."""
+        self._job_timers.clear()
+        self._hook_timers.clear()
+        self.hooks_expected = 0
+
     def next_due(self, *, hooks: bool) -> float | None:
         """Return the instant of the next timer; those of webhooks count only if `hooks`."""
         timer = self._first(hooks)

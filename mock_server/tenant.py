@@ -66,20 +66,31 @@ class Tenant:
         self.renderer = Renderer(self.contract, product, self.source.tag, null_data=settings.data == "null")
         opening = Posting(self.clock.now(), Account.PURCHASED, Account.AVAILABLE, settings.balance)
         self.store = MemoryStore(opening)
-        self._window = Window(settings.rate_limit)
+        self._window = Window(settings.rate_limit) if settings.rate_limit else None
         self._deliverer = deliverer
         self._wake = wake
         self.lock = RLock()
         self._landed = Condition(self.lock)
         self._in_flight = 0
+        self._closed = False
         self._written_at_tick = -1
 
     # What clients do
 
     def admit(self) -> None:
         """Count one call against the rate limit; raises ApiError 429 when there were too many."""
+        if self._window is None:
+            return
         with self.lock:
-            self._window.admit(self.clock.now())
+            free_at = self._window.admit(self.clock.now())
+            if free_at is None:
+                return
+            refusal = self._window.refusal(free_at - self.clock.now(), self.clock.rate, auto=self.clock.auto)
+            if self.clock.auto:
+                while (due := self.store.next_due(hooks=False)) is not None and due <= free_at:
+                    self._to_next_event(hooks=False)
+                self.clock.jump(max(free_at, self.clock.now()))
+            raise refusal
 
     def submit(self, order: Order) -> Job:
         """Accept a job; raises ApiError 402 or 499."""
@@ -170,6 +181,12 @@ class Tenant:
         with self.lock:
             while (due := self._settled_due()) is not None:
                 self.advance_to(max(due, self.clock.now()))
+
+    def close(self) -> None:
+        """Forget all that is to come: no job moves and no hook is sent any more."""
+        with self.lock:
+            self._closed = True
+            self.store.forget_timers()
 
     def set_pace(self, rate: float, *, auto: bool = False) -> None:
         """Let the clock go on at another rate."""
@@ -270,10 +287,12 @@ class Tenant:
         def landed(future: Future[Receipt]) -> None:
             with self.lock:
                 self._in_flight -= 1
+                self._landed.notify_all()
+                if self._closed:
+                    return
                 change = engine.after_delivery(delivery, future.result(), attempted_at=due, rules=self.rules)
                 self.store.commit(change)
                 self.journal.note_attempt(change.deliveries[0], change.deliveries[0].attempts[-1])
-                self._landed.notify_all()
                 self._expect_hooks()
 
         self._deliverer.deliver(delivery).add_done_callback(landed)

@@ -6,12 +6,13 @@ from threading import Lock
 
 from mock_server.clock import Clock
 from mock_server.contract import Contract, contract
+from mock_server.errors import SettingsError
 from mock_server.hooks.deliverer import Deliverer, HttpDeliverer
 from mock_server.hooks.rules import HookRules
 from mock_server.identity import read_image_name
 from mock_server.journal import Journal, Observer, log_explained
 from mock_server.model import Job
-from mock_server.product import load_product
+from mock_server.product import Product, load_product
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.ticker import Ticker
@@ -63,23 +64,30 @@ class World:
         Return the tenant of `key`, making it if need be; with `changes` to the settings it is made anew, empty.
 
         Raises:
-            SettingsError: a change is unusable.
+            SettingsError: a change is unusable, or the key is blank.
         """
+        if changes:
+            return self.reset(key, **changes)
         with self._lock:
-            tenant = self._tenants.get(key)
-            if tenant is None or changes:
-                settings = self.settings.replaced(**changes)
-                tenant = Tenant(
-                    key,
-                    settings,
-                    load_product(settings.product) if "product" in changes else self.product,
-                    self._deliverer,
-                    observer=self._observer,
-                    wake=self._ticker.watch,
-                )
-                self._tenants[key] = tenant
-                self._by_tag[tenant.source.tag] = tenant
-            return tenant
+            return self._tenants.get(key) or self._make(key, self.settings, self.product)
+
+    def reset(self, key: str, **changes: object) -> Tenant:
+        """Make the tenant of `key` anew, empty, with `changes` to the settings; raises SettingsError."""
+        settings = self.settings.replaced(**changes)
+        product = load_product(settings.product) if "product" in changes else self.product
+        with self._lock:
+            old = self._tenants.get(key)
+            if old is not None:
+                old.close()
+            return self._make(key, settings, product)
+
+    def _make(self, key: str, settings: Settings, product: Product) -> Tenant:
+        if not key.strip():
+            raise SettingsError("key: expected a key that is not blank, for no request could carry it")
+        tenant = Tenant(key, settings, product, self._deliverer, observer=self._observer, wake=self._ticker.watch)
+        self._tenants[key] = tenant
+        self._by_tag[tenant.source.tag] = tenant
+        return tenant
 
     def owner(self, job_id: str) -> Tenant | None:
         """Return the tenant that has a job of that id, whoever it is."""

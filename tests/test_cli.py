@@ -102,7 +102,7 @@ def test_it_writes_a_readable_line_per_request_and_never_the_whole_key(start: St
     _, seen = read_until(process, r"↳.*modle")
     assert "a-key-of-mine-1234" not in seen
     assert re.search(
-        r"^\d\d:\d\d:\d\d  200  POST /flux/generate  key a-ke…\(18\)  job [0-9a-f-]{36}$", seen, re.MULTILINE
+        r"^\d\d:\d\d:\d\dZ  200  POST /flux/generate  key a-ke…#[0-9a-f]{4}  job [0-9a-f-]{36}$", seen, re.MULTILINE
     )
     assert "\x1b[" not in seen
 
@@ -159,6 +159,9 @@ def test_a_signal_lets_a_request_under_way_finish(start: Start) -> None:
         (["--rate-limit", "10"], "--rate-limit: expected CALLS/SECONDS"),
         (["--public-url", "example.com"], "--public-url: expected an origin"),
         (["--product", "no-such-file.json"], "product: expected a readable JSON file"),
+        (["--key", ""], "--key: expected a text that is not empty"),
+        (["--host", ""], "--host: expected an address"),
+        (["--clock", "frozen@9999-12-31"], "--clock: expected a start in the years 1970 to 8999"),
         (["--port", "99999"], "--port"),
         (["--port", "x"], "--port"),
         (["--ready-file", "/no/such/folder/ready"], "--ready-file: expected a file in a folder"),
@@ -262,5 +265,57 @@ def test_the_demo_shows_progress_on_a_terminal() -> None:
 
 def test_a_demo_that_cannot_end_says_why() -> None:
     done = fluxmock("demo", "--progress", "manual")
-    assert done.returncode == 1
-    assert "nobody would finish the job" in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--progress: expected time" in done.stderr
+    done = fluxmock("demo", "--rate-limit", "1/1000s", "--clock", "frozen")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "the clock is frozen" in done.stderr
+
+
+def test_a_demo_that_cannot_keep_its_images_says_so_before_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = fluxmock("demo", "--out", str(tmp_path / "file" / "folder"))
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    assert "--out: expected a folder" in done.stderr
+
+
+def test_a_server_that_cannot_start_leaves_the_ready_file_of_another_alone(start: Start, tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    process = start("--quiet", "--ready-file", str(ready))
+    match, _ = read_until(process, r"at http://127\.0\.0\.1:(\d+)")
+    while not ready.exists():
+        assert process.poll() is None
+    second = fluxmock("serve", "--port", match[1], "--ready-file", str(ready))
+    assert second.returncode == 2
+    assert json.loads(ready.read_text())["pid"] == process.pid
+
+
+def test_a_ready_file_that_a_dead_process_left_is_taken_away(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    ready.write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": dead.pid}))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        fluxmock("serve", "--port", str(taken.getsockname()[1]), "--ready-file", str(ready))
+    assert not ready.exists()
+
+
+def test_a_variable_that_is_nearly_a_setting_is_pointed_out(start: Start) -> None:
+    process = start(FLUXMOCK_CLOK="x60")
+    match, _ = read_until(process, r"FLUXMOCK_CLOK.*")
+    assert "did you mean FLUXMOCK_CLOCK?" in match[0]
+
+
+@pytest.mark.parametrize("where", ["option", "variable", "options"])
+def test_lists_are_written_alike_everywhere(start: Start, where: str) -> None:
+    arguments = {"option": ["--key", "one,two"], "variable": [], "options": ["--key", "one", "--key", "two"]}[where]
+    process = start(*arguments, **({"FLUXMOCK_KEY": "one,two"} if where == "variable" else {}))
+    match, _ = read_until(process, r"at (http://\S+)")
+    for key in ("one", "two"):
+        assert isinstance(post(f"{match[1]}/flux/generate", PROMPT, key), dict)
+
+
+def test_what_over_http_cannot_be_moved_is_said_at_the_start(start: Start) -> None:
+    _, seen = read_until(start("--clock", "frozen", "--progress", "manual"), "Try it")
+    assert "nothing over HTTP moves it" in seen
+    assert "Jobs wait for somebody to finish them" in seen

@@ -54,6 +54,16 @@ REFUSED: list[tuple[str, str, str, dict[str, Any], int, str]] = [
     ("GET", "GET", "/flux/generate", {}, 405, "/flux/generate takes POST, got GET"),
     ("PUT", "PUT", "/flux/fetch", {}, 405, "takes POST or GET, got PUT"),
     ("unknown method", "BREW", "/flux/edits", {}, 405, "takes POST, got BREW"),
+    ("preflight", "OPTIONS", "/flux/generate", {}, 405, "CORS"),
+    ("status path", "GET", "/flux/status", {}, 404, "ask /flux/fetch"),
+    ("id in the path", "GET", "/flux/fetch/abc", {}, 404, "with the id as ?jobId="),
+    ("double slash", "POST", "/flux//fetch", {}, 404, "did you mean /flux/fetch?"),
+    ("other dialect", "POST", "/bfl/v1/flux-pro", {}, 404, "not emulated"),
+    ("encoded twice", "POST", "/flux/generate", {"json": '{"prompt": "x"}'}, 400, "it was encoded twice"),
+    ("hook that is no URL", "POST", "/flux/generate", {"json": {**PROMPT, "hookUrl": "undefined"}}, 400,
+     "must be absolute"),
+    ("files= to generate", "POST", "/flux/generate", {"files": {"image": picture()}}, 400, "json= is dropped"),
+    ("id as a file", "POST", "/flux/fetch", {"files": {"jobId": b"x"}}, 400, "jobId came as a file"),
     ("typo in the path", "POST", "/flux/genrate", {}, 404, "did you mean /flux/generate?"),
     ("slash at the end", "POST", "/flux/fetch/", {}, 404, "did you mean /flux/fetch?"),
     ("unknown path", "GET", "/nothing/like/it", {}, 404, "there are /flux/generate, /flux/edits, /flux/fetch"),
@@ -114,6 +124,7 @@ def test_a_refusal_is_explained_beside_the_body(
         ({"TT-API-KEY": "  "}, "the TT-API-KEY header is empty"),
         ({"Authorization": "Bearer abc"}, "the key came as Authorization"),
         ({"X-API-KEY": "abc"}, "the key came in X-API-KEY"),
+        ({"TTAPIKEY": "abc"}, "the key came in the header TTAPIKEY: write it TT-API-KEY"),
     ],
 )
 def test_a_missing_or_misplaced_key_is_explained(emulate: Emulate, headers: dict[str, str], words: str) -> None:
@@ -193,3 +204,34 @@ def test_uploads_stand_in_the_journal_with_their_decoded_names(emulate: Emulate)
         ("image", "猫.png", len(data)),
         ("image", "b.png", len(data)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "words"),
+    [
+        ("generate", {"input_image": "x"}, "/flux/edits takes images"),
+        ("edits", {"size": "1024x1024"}, "/flux/edits takes aspect_ratio"),
+    ],
+)
+def test_a_field_of_the_other_endpoint_is_remarked_on(
+    emulate: Emulate, endpoint: str, fields: dict[str, str], words: str
+) -> None:
+    caller = emulate()
+    answer = caller.generate(**fields) if endpoint == "generate" else caller.edit((picture(), "a.png"), **fields)
+    assert (answer.status_code, words in explained(answer)) == (200, True)
+
+
+def test_two_ids_that_differ_are_remarked_on(emulate: Emulate) -> None:
+    caller = emulate()
+    one, two = caller.submit(), caller.submit()
+    answer = caller.post("/flux/fetch", json={"jobId": one}, query_string={"jobId": two})
+    assert answer.get_json()["jobId"] == one
+    assert "another jobId" in explained(answer)
+
+
+def test_keys_stay_out_of_the_journal_wherever_they_were_put(emulate: Emulate) -> None:
+    caller = emulate()
+    caller.http.get("/flux/fetch?jobId=x&TT-API-KEY=supersecret", headers={"X-Api-Key": "supersecret"})
+    assert "supersecret" not in repr(caller.app.world.strays.requests) + str(
+        caller.app.world.strays.requests[0].headers
+    )

@@ -169,7 +169,7 @@ def test_the_queue_has_an_end(emulate: Emulate) -> None:
     assert caller.generate().status_code == 499
     from mock_server.control import TenantControl
 
-    TenantControl(caller.app.world.tenant(caller.key)).jobs.finish(jobs[0])
+    TenantControl(caller.app.world, caller.key).jobs.finish(jobs[0])
     assert caller.generate().status_code == 200
 
 

@@ -60,7 +60,7 @@ def test_a_hook_carries_the_final_fetch_body(emulate: Emulate, version: str, fai
     subject = caller.app.world.tenant(caller.key)
     from mock_server.control import TenantControl
 
-    jobs = TenantControl(subject).jobs
+    jobs = TenantControl(caller.app.world, caller.key).jobs
     jobs.fail(job_id) if failed else jobs.finish(job_id)
     subject.advance_to(subject.clock.now())
     (delivery,) = sent.sent

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Caller
+from support import Caller, explained
 
 from mock_server.clock import EPOCH, Clock, parse_clock
 from mock_server.control import TenantControl
@@ -20,6 +20,7 @@ from mock_server.model import Account, JobState, Order
 from mock_server.product import load_product
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
+from mock_server.world import World
 
 Emulate = Callable[..., Caller]
 ORDER = Order("generate", "a cat", "flux1-dev", "1024x1024", None, "http://localhost")
@@ -29,6 +30,11 @@ PRODUCT = load_product()
 
 def tenant(deliverer: RecordingDeliverer | None = None, **changes: object) -> Tenant:
     return Tenant("k", Settings.of(**{"clock": "frozen", **changes}), PRODUCT, deliverer or RecordingDeliverer())
+
+
+def control(**changes: object) -> TenantControl:
+    world = World(Settings.of(**{"clock": "frozen", **changes}), deliverer=RecordingDeliverer())
+    return TenantControl(world, "k")
 
 
 class FakeTime:
@@ -81,7 +87,7 @@ def test_time_only_goes_forward() -> None:
     with pytest.raises(ValueError, match="^time can't go backwards"):
         clock.jump(EPOCH - 1)
     with pytest.raises(ValueError, match="^time can't go backwards"):
-        TenantControl(tenant()).clock.advance(-1)
+        control().clock.advance(-1)
 
 
 def test_a_job_starts_and_ends_at_its_own_instants() -> None:
@@ -140,14 +146,14 @@ def test_an_auto_clock_moves_one_event_for_every_fetch(emulate: Emulate) -> None
 
 def test_a_job_by_hand_goes_where_it_is_told(emulate: Emulate) -> None:
     caller = emulate(progress="manual", contract="2026-03", refund=True)
-    control = TenantControl(caller.app.world.tenant(caller.key))
+    steered = TenantControl(caller.app.world, caller.key)
     good, bad = caller.submit(), caller.submit()
-    control.clock.advance(10_000)
+    steered.clock.advance(10_000)
     assert caller.fetch(good)["status"] == "PENDING_QUEUE"
-    control.jobs.start(good)
+    steered.jobs.start(good)
     assert caller.fetch(good)["status"] == "ON_QUEUE"
-    control.jobs.finish(good)
-    control.jobs.fail(bad, "prompt violation")
+    steered.jobs.finish(good)
+    steered.jobs.fail(bad, "prompt violation")
     assert caller.fetch(good)["status"] == "SUCCESS"
     assert caller.fetch(bad) == {
         "status": "FAILED",
@@ -155,33 +161,33 @@ def test_a_job_by_hand_goes_where_it_is_told(emulate: Emulate) -> None:
         "jobId": bad,
         "data": None,
     }
-    assert (control.ledger.spent, control.ledger.reserved, control.ledger.balance()) == (1, 0, 9999)
+    assert (steered.ledger.spent, steered.ledger.reserved, steered.ledger.balance()) == (1, 0, 9999)
     with pytest.raises(IllegalTransition, match="is SUCCESS"):
-        control.jobs.fail(good)
+        steered.jobs.fail(good)
     with pytest.raises(UnknownJob, match="no job 'nope'"):
-        control.jobs.finish("nope")
+        steered.jobs.finish("nope")
 
 
 def test_a_timed_job_may_be_finished_early_and_stays_finished() -> None:
-    subject = tenant(RecordingDeliverer())
-    control = TenantControl(subject)
-    job = subject.submit(HOOKED)
-    control.jobs.finish(job.id)
-    control.clock.advance(1000)
-    assert control.jobs.get(job.id).finished_at == EPOCH
-    assert len(control.hooks) == 1
-    assert control.ledger.spent == Decimal(1)
+    world = World(Settings.of(clock="frozen"), deliverer=RecordingDeliverer())
+    steered = TenantControl(world, "k")
+    job = world.tenant("k").submit(HOOKED)
+    steered.jobs.finish(job.id)
+    steered.clock.advance(1000)
+    assert steered.jobs.get(job.id).finished_at == EPOCH
+    assert len(steered.hooks) == 1
+    assert steered.ledger.spent == Decimal(1)
 
 
 def test_the_views_are_sequences(emulate: Emulate) -> None:
     caller = emulate(progress="immediate")
-    control = TenantControl(caller.app.world.tenant(caller.key))
+    steered = TenantControl(caller.app.world, caller.key)
     ids = [caller.submit() for _ in range(3)]
-    assert [job.id for job in control.jobs] == ids
-    assert [job.id for job in control.jobs[1:]] == ids[1:]
-    assert control.jobs[-1].number == 3
-    assert len(control.ledger) == 1 + 2 * 3
-    assert control.ledger[0].target is Account.AVAILABLE
+    assert [job.id for job in steered.jobs] == ids
+    assert [job.id for job in steered.jobs[1:]] == ids[1:]
+    assert steered.jobs[-1].number == 3
+    assert len(steered.ledger) == 1 + 2 * 3
+    assert steered.ledger[0].target is Account.AVAILABLE
 
 
 def test_every_ledger_balances_to_nothing() -> None:
@@ -209,3 +215,39 @@ def test_a_journal_keeps_the_start_of_a_long_body_and_its_size(emulate: Emulate)
     entry = caller.app.world.tenant(caller.key).journal.requests[0]
     assert len(entry.request_body) == 16 * 1024
     assert entry.request_size > 100_000
+
+
+@pytest.mark.parametrize("instant", [float("nan"), float("inf"), 1e12])
+def test_a_clock_goes_nowhere_that_is_no_date(instant: float) -> None:
+    steered = control()
+    with pytest.raises(ValueError, match="year 8999"):
+        steered.clock.advance(instant)
+    assert steered.clock.now() == EPOCH
+
+
+def test_a_tenant_made_anew_is_empty_and_hears_nothing_of_the_old_one() -> None:
+    sent = RecordingDeliverer()
+    world = World(Settings.of(clock="frozen", balance=5), deliverer=sent)
+    steered = TenantControl(world, "k")
+    first = world.tenant("k").submit(HOOKED)
+    steered.reset(balance=7)
+    assert list(steered.jobs) == []
+    assert (steered.ledger.balance(), len(steered.journal)) == (7, 0)
+    again = world.tenant("k").submit(ORDER)
+    assert again.id == first.id
+    steered.clock.advance(1000)
+    assert sent.sent == []
+
+
+def test_a_refused_caller_on_an_auto_clock_is_let_in_the_next_time(emulate: Emulate) -> None:
+    caller = emulate(clock="auto", rate_limit="2/10s")
+    assert [caller.generate().status_code for _ in range(6)] == [200, 200, 429, 200, 200, 429]
+
+
+def test_retry_after_is_in_real_seconds(emulate: Emulate) -> None:
+    caller = emulate(clock="x60", rate_limit="1/120s")
+    caller.generate()
+    assert caller.generate().headers["Retry-After"] == "2"
+    frozen = emulate(rate_limit="1/120s")
+    frozen.generate()
+    assert "the clock is frozen: advance it by 120 s" in explained(frozen.generate())

@@ -150,7 +150,7 @@ def test_a_truncated_image_is_refused(format_, part):
 
 
 def test_more_than_64_megapixels_are_refused_by_the_header():
-    pixels = "expected 1 to 64 megapixels but the header says "
+    pixels = "expected at most 64 megapixels but the header says "
     with pytest.raises(UnusableImage, match=rf"^{pixels}8000x8001: send a smaller image$"):
         normalise(png(8000, 8001))
     with pytest.raises(UnusableImage, match=rf"^{pixels}60000x60000"):

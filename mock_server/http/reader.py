@@ -28,6 +28,9 @@ BODY = "fluxmock.body"
 CONNECTION = "fluxmock.connection"
 """The environ key of the number of the client's connection; a server counts them from 1."""
 
+DROPPED = "fluxmock.dropped"
+"""The environ key of the names of headers that were dropped, if any were."""
+
 # How the head of an answer ends, which is also what becomes of the connection afterwards.
 KEEP = b"\r\n"
 KEEP_1_0 = b"Connection: keep-alive\r\n\r\n"
@@ -101,6 +104,7 @@ def add_header(environ: WSGIEnvironment, name: bytes, value: bytes) -> None:
     """Put one header line into the environ; repeated ones are joined (RFC 9110, 5.3; RFC 6265, 5.4)."""
     key = environ_key(name)
     if key is None:
+        environ[DROPPED] = (*environ.get(DROPPED, ()), name.decode("latin-1"))
         return
     text = value.decode("latin-1")
     if key in environ:

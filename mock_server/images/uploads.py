@@ -104,7 +104,7 @@ def _format(data: bytes) -> tuple[str, Callable[[bytes], _Slim]]:
 def _check_size(width: int, height: int) -> None:
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise UnusableImage(
-            f"expected 1 to {MAX_PIXELS // 1_000_000} megapixels but the header says {width}x{height}: "
+            f"expected at most {MAX_PIXELS // 1_000_000} megapixels but the header says {width}x{height}: "
             "send a smaller image"
         )
 
