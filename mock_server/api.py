@@ -9,14 +9,16 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from mock_server import bodies, diagnose, render
+from mock_server import bodies, diagnose, render, twisting
 from mock_server.bodies import FORM, JSON, MULTIPART, Form
 from mock_server.errors import ApiError, UnknownJob
 from mock_server.exchange import Answer, Call, Upload
 from mock_server.model import Order
+from mock_server.scenario import Target
 from mock_server.tenant import Tenant
 from mock_server.world import World
 
@@ -141,9 +143,14 @@ class Api:
             origin=tenant.settings.public_url or _clean(call.origin),
             upload=_kept_upload(images) if images else None,
         )
+        turn = tenant.turn(Target(endpoint), order)
+        if twisting.spared(turn):
+            return twisting.twisted(turn, twisting.refusal(turn, tenant.contract))
         job = tenant.submit(order)
         remarks += diagnose.lint(tenant.contract, schema, values)
-        return Answer(200, tenant.renderer.submitted(job), lint=remarks, job_id=job.id)
+        if (name := tenant.director.unknown_magic(order)) is not None:
+            remarks += (f"[mock:{name}] in the prompt is no ready-made scenario: fluxmock scenarios list",)
+        return twisting.twisted(turn, Answer(200, tenant.renderer.submitted(job), lint=remarks, job_id=job.id))
 
     def _size(self, tenant: Tenant, endpoint: str, values: dict[str, Any]) -> str:
         if endpoint == "generate" and "size" in values:
@@ -176,7 +183,12 @@ class Api:
             raise ApiError(404, self._whose(tenant, job_id)) from None
         if len(values) > 1:
             remarks += diagnose.lint(tenant.contract, "fetch.request", values)
-        return Answer(200, tenant.renderer.fetched(job), lint=remarks, job_id=job_id)
+        turn = tenant.turn(Target.FETCH, job.order, job)
+        if twisting.spared(turn):
+            answer = replace(twisting.refusal(turn, tenant.contract), job_id=job_id)
+        else:
+            answer = Answer(200, tenant.renderer.fetched(job), lint=remarks, job_id=job_id)
+        return twisting.twisted(turn, answer)
 
     def _whose(self, tenant: Tenant, job_id: str) -> str:
         if job_id in diagnose.NO_IDS:

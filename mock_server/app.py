@@ -6,19 +6,23 @@ It is complete by itself: `flask run`, gunicorn and `test_client()` need nothing
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from hashlib import blake2b
 from io import BytesIO
 
 from flask import Flask, Response, request, send_file
 from werkzeug.exceptions import HTTPException
 
-from mock_server import diagnose
+from mock_server import diagnose, twisting
 from mock_server.api import METHODS, Api
 from mock_server.errors import ApiError
 from mock_server.exchange import Answer, Call
+from mock_server.http.wire import WIRE
 from mock_server.images import gallery
 from mock_server.lane import FastLane, status_line
+from mock_server.scenario import Target, Turn
 from mock_server.settings import Settings
+from mock_server.tenant import Tenant
 from mock_server.world import World
 
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -107,6 +111,8 @@ def _call(body: bytes) -> Call:
 
 
 def _response(answer: Answer) -> Response:
+    if answer.wire is not None:
+        request.environ[WIRE] = answer.wire
     return Response(answer.body, status=status_line(answer.status), headers=answer.wire_headers())
 
 
@@ -124,9 +130,23 @@ def _send_image(exhibit: gallery.Exhibit) -> Response:
     # The machine's time has no place in an answer that must be the same every time.
     del response.headers["Date"]
     tenant = exhibit.tenant
+    turn = tenant.turn(Target.IMAGE, exhibit.job.order, exhibit.job)
+    if turn is not None:
+        return _twisted_image(tenant, turn, response, exhibit)
     note = Answer(response.status_code, b"", job_id=exhibit.job.id)
     tenant.journal.note_request(tenant.clock.now(), _call(b""), note)
     return response
+
+
+def _twisted_image(tenant: Tenant, turn: Turn, response: Response, exhibit: gallery.Exhibit) -> Response:
+    response.direct_passthrough = False
+    headers = [(name, value) for name, value in response.headers if name != "Content-Length"]
+    answer = Answer(response.status_code, response.get_data(), headers, job_id=exhibit.job.id)
+    if twisting.spared(turn):
+        answer = replace(twisting.refusal(turn, tenant.contract), job_id=exhibit.job.id)
+    answer = twisting.twisted(turn, answer)
+    tenant.journal.note_request(tenant.clock.now(), _call(b""), replace(answer, body=b""))
+    return _response(answer)
 
 
 _FRONT_PAGE = """fluxmock: an emulator of the TTAPI Flux API. Point your client's base URL at {origin}

@@ -71,7 +71,21 @@ def _usage(text: str) -> click.ClickException:
     return click.ClickException(text)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Lazy(click.Group):
+    """The top command; `scenarios` is imported when it is called, for YAML is not needed to serve."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "scenarios"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "scenarios":
+            from mock_server.scenario_cli import scenarios
+
+            return scenarios
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="fluxmock")
 def cli() -> None:
     """
@@ -267,6 +281,9 @@ def main() -> NoReturn:
         sys.exit(EXIT_USAGE)
     except click.ClickException as error:
         click.echo(f"fluxmock: {' '.join(error.format_message().split())}", err=True)
+        sys.exit(EXIT_USAGE)
+    except SettingsError as error:
+        click.echo(f"fluxmock: {error}", err=True)
         sys.exit(EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -140,8 +140,22 @@ def begin(job: Job, *, rules: Rules, now: float) -> Change:
     return Change(jobs=(running,), timers=(Timer(now + job.plan.run_seconds, TimerKind.FINISH, job.id),))
 
 
-def finish(desk: Desk, job: Job, *, failure: str | None, snapshot: Snapshot, rules: Rules, now: float) -> Change:
-    """End `job` well, or badly with the reason `failure`: money, webhook, and its slot for the next in line."""
+def finish(
+    desk: Desk,
+    job: Job,
+    *,
+    failure: str | None,
+    snapshot: Snapshot,
+    rules: Rules,
+    now: float,
+    copies: int = 1,
+    hook_delay: float = 0.0,
+) -> Change:
+    """
+    End `job` well, or badly with the reason `failure`: money, webhook, and its slot for the next in line.
+
+    Its webhook is sent `copies` times (0 is never), `hook_delay` seconds from now.
+    """
     done = move(job, Event.FAIL if failure else Event.SUCCEED, now, failure)
     refunded = failure is not None and rules.refund
     target = Account.AVAILABLE if refunded else Account.SPENT
@@ -149,9 +163,10 @@ def finish(desk: Desk, job: Job, *, failure: str | None, snapshot: Snapshot, rul
     timers: tuple[Timer, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     if done.order.hook_url is not None:
-        delivery = Delivery(f"hook-{done.id}", done.id, done.order.hook_url, snapshot(done))
+        state = DeliveryState.DUE if copies else DeliveryState.DROPPED
+        delivery = Delivery(f"hook-{done.id}", done.id, done.order.hook_url, snapshot(done), state)
         deliveries = (delivery,)
-        timers = (Timer(now, TimerKind.DELIVER, delivery.id),)
+        timers = (Timer(now + hook_delay, TimerKind.DELIVER, delivery.id),) * copies
     waiting = desk.next_in_line() if job.state is JobState.RUNNING else None
     if waiting is not None:
         started = begin(waiting, rules=rules, now=now)
@@ -173,7 +188,12 @@ def poll(job: Job, needed: int) -> tuple[Event, ...]:
     """
     seen = job.polls + 1
     starts = job.state is JobState.PENDING and (seen > 1 or needed < 3)
-    return ((Event.START,) if starts else ()) + ((Event.SUCCEED,) if seen >= needed else ())
+    return ((Event.START,) if starts else ()) + ((ending(job),) if seen >= needed else ())
+
+
+def ending(job: Job) -> Event:
+    """Return how `job` ends by its plan."""
+    return Event.FAIL if job.plan.failure else Event.SUCCEED
 
 
 def count_poll(job: Job) -> Job:
@@ -186,7 +206,7 @@ def after_delivery(delivery: Delivery, receipt: Receipt, *, attempted_at: float,
     attempts = (*delivery.attempts, Attempt(len(delivery.attempts) + 1, attempted_at, receipt))
     retries = len(attempts) - 1
     timers: tuple[Timer, ...] = ()
-    if receipt.ok:
+    if receipt.ok or delivery.state is DeliveryState.DELIVERED:
         state = DeliveryState.DELIVERED
     elif receipt.blocked:
         state = DeliveryState.BLOCKED

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from mock_server.http.wire import Wire
+
 EXPLAIN = "X-Fluxmock-Explain"
 _EXPLAIN_LIMIT = 2000
 
@@ -73,6 +75,8 @@ class Answer:
         lint: remarks on a request that was accepted all the same.
         job_id: the job that the exchange was about, for log and journal.
         uploads: the files that came, for the journal.
+        wire: how it goes onto the wire, if not simply written.
+        twisted: a scenario changed it.
     """
 
     status: int
@@ -82,11 +86,15 @@ class Answer:
     lint: tuple[str, ...] = ()
     job_id: str | None = None
     uploads: tuple[Upload, ...] = ()
+    wire: Wire | None = None
+    twisted: bool = False
 
     def wire_headers(self) -> list[tuple[str, str]]:
         """Return all headers as they are sent."""
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(self.body)))]
-        headers += self.headers
+        if self.headers:
+            own = {name.lower() for name, _ in self.headers}
+            headers = [entry for entry in headers if entry[0].lower() not in own] + self.headers
         if self.explanation or self.lint:
             headers.append((EXPLAIN, header_text("; ".join(filter(None, (self.explanation, *self.lint))))))
         return headers

@@ -45,6 +45,12 @@ class Source:
             int.from_bytes(digest[20:24], "big") / 0xFFFFFFFF,
         )
 
+    def share(self, label: str) -> float:
+        """Return a number from 0 to below 1 that is drawn for `label`, and always the same."""
+        state = self._root.copy()
+        state.update(b"\1" + label.encode())
+        return int.from_bytes(state.digest()[:6], "big") / (1 << 48)
+
 
 @lru_cache(maxsize=1024)
 def image_path(tag: bytes, job_id: str, finished_at: float) -> str:

@@ -33,6 +33,7 @@ class RequestEntry:
         explanation: why it was refused, for a person; empty when it was not.
         lint: remarks on what was accepted all the same.
         uploads: the files that came with it.
+        twisted: a scenario changed the answer.
     """
 
     number: int
@@ -50,6 +51,7 @@ class RequestEntry:
     job_id: str | None
     connection: int
     uploads: tuple[Upload, ...]
+    twisted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +176,5 @@ def _entry(raw: _Raw) -> Entry:
         answer.job_id,
         call.connection,
         answer.uploads,
+        answer.twisted,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mock_server.api import Api
 from mock_server.bodies import JSON
 from mock_server.exchange import Call
+from mock_server.http.wire import WIRE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,5 +61,7 @@ class FastLane:
         if body is None:
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         answer = self._api.answer(Call.from_environ(environ, body))
+        if answer.wire is not None:
+            environ[WIRE] = answer.wire
         start_response(_STATUS[answer.status], answer.wire_headers())
         return [answer.body]

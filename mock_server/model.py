@@ -108,6 +108,7 @@ class DeliveryState(StrEnum):
     DELIVERED = "delivered"
     GIVEN_UP = "given up"
     BLOCKED = "blocked"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,12 @@ def _origin(value: object) -> str | None:
     return text
 
 
+def _text(value: object) -> str | None:
+    if value is not None and not str(value):
+        raise ValueError(f"expected a text that is not empty, got {value!r}")
+    return None if value is None else str(value)
+
+
 def _path(value: object) -> Path | None:
     return None if value is None else Path(str(value))
 
@@ -217,6 +223,10 @@ class Settings:
     journal: int = _setting(1000, _whole(0), "Journal entries kept for each tenant.", "1000")
     max_body: int = _setting(32 * 1024 * 1024, _whole(1), "Largest request body, in bytes; then 413.", "33554432")
     public_url: str | None = _setting(None, _origin, "Origin of image URLs.", "where the request was sent to")
+    scenario: str | None = _setting(
+        None, _text, "File with a scenario, or the name of a ready-made one (fluxmock scenarios list).", "all goes well"
+    )
+    plain_prompts: bool = _setting(False, _flag, "[mock:...] in a prompt means nothing.", "no")
     product: Path | None = _setting(
         None, _path, "JSON file with prices, durations or sizes, merged over the built-in ones.", "none"
     )

@@ -54,8 +54,10 @@ class MemoryStore:
             self.balances[posting.source] -= posting.amount
             self.balances[posting.target] += posting.amount
         for delivery in change.deliveries:
+            before = self.deliveries.get(delivery.id)
             self.deliveries[delivery.id] = delivery
-            if delivery.state is not DeliveryState.DUE:
+            was_due = before is None or before.state is DeliveryState.DUE
+            if was_due and delivery.state is not DeliveryState.DUE:
                 self.hooks_expected -= 1
         for timer in change.timers:
             self._sequence += 1

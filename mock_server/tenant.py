@@ -13,6 +13,7 @@ from threading import Condition, RLock
 from mock_server import engine
 from mock_server.clock import Clock
 from mock_server.contract import Contract, contract
+from mock_server.director import Director
 from mock_server.engine import Event
 from mock_server.errors import UnknownJob
 from mock_server.hooks.deliverer import Deliverer
@@ -22,6 +23,7 @@ from mock_server.model import Account, Change, Delivery, Job, JobState, Order, P
 from mock_server.product import Product
 from mock_server.ratelimit import Window
 from mock_server.render import Renderer
+from mock_server.scenario import Scenario, Target, Turn
 from mock_server.settings import ProgressKind, Settings
 from mock_server.store import MemoryStore
 
@@ -41,6 +43,7 @@ class Tenant:
         settings: how this world behaves.
         product: what it sells.
         deliverer: sends the hooks.
+        director: knows the scenario; by default all goes well.
         observer: told of every journal entry.
         wake: called when this tenant expects webhooks, so that somebody calls `tick` in time.
     """
@@ -52,6 +55,7 @@ class Tenant:
         product: Product,
         deliverer: Deliverer,
         *,
+        director: Director | None = None,
         observer: Observer | None = None,
         wake: Callable[[Tenant], None] = lambda _: None,
     ) -> None:
@@ -64,6 +68,7 @@ class Tenant:
         self.journal = Journal(key, settings.journal, observer)
         self.source = Source(settings.seed, key)
         self.renderer = Renderer(self.contract, product, self.source.tag, null_data=settings.data == "null")
+        self.director = director or Director(Scenario, self.source, None, product.failure)
         opening = Posting(self.clock.now(), Account.PURCHASED, Account.AVAILABLE, settings.balance)
         self.store = MemoryStore(opening)
         self._window = Window(settings.rate_limit) if settings.rate_limit else None
@@ -98,15 +103,22 @@ class Tenant:
             now = self._drain()
             luck = self.source.draw(self.store.submitted + 1)
             plan = self.product.plan(order.mode, luck.queue_share, luck.run_share)
+            plan = self.director.plan(plan, order, self.store.submitted + 1)
             price = self.product.modes[order.mode].price
             change = engine.submit(
                 self.store, order, job_id=luck.job_id, plan=plan, price=price, rules=self.rules, now=now
             )
             self.store.commit(change)
             if self.settings.progress.kind is ProgressKind.IMMEDIATE:
-                self._happen(luck.job_id, (Event.START, Event.SUCCEED), now)
+                self._happen(luck.job_id, (Event.START, engine.ending(change.jobs[0])), now)
             self._expect_hooks()
             return self.store.jobs[luck.job_id]
+
+    def turn(self, target: Target, order: Order, job: Job | None = None) -> Turn | None:
+        """Return the turn that the answer to a call takes, for a new job or an old one; None when all goes well."""
+        with self.lock:
+            turn = self.director.turn(target, order, self.store.submitted + 1 if job is None else job.number)
+            return turn and Turn(turn.twist, turn.seconds / (self.clock.rate or 1.0))
 
     def fetch(self, job_id: str) -> Job:
         """Return a job as this fetch sees it; with progress by polls, and with an auto clock, it also moves it on."""
@@ -266,8 +278,7 @@ class Tenant:
             else:
                 self.store.commit(change)
         elif timer.kind is TimerKind.FINISH and not job.state.final:
-            event = Event.FAIL if job.plan.failure else Event.SUCCEED
-            self._happen(job.id, (event,), timer.due, job.plan.failure)
+            self._happen(job.id, (engine.ending(job),), timer.due)
 
     def _happen(self, job_id: str, events: tuple[Event, ...], now: float, failure: str | None = None) -> None:
         for event in events:
@@ -275,9 +286,17 @@ class Tenant:
             if event is Event.START:
                 change = engine.begin(job, rules=self.rules, now=now)
             else:
-                reason = (failure or self.product.failure) if event is Event.FAIL else None
+                reason = (failure or job.plan.failure or self.product.failure) if event is Event.FAIL else None
+                delivery = self.director.delivery(job.order, job.number)
                 change = engine.finish(
-                    self.store, job, failure=reason, snapshot=self.renderer.fetched, rules=self.rules, now=now
+                    self.store,
+                    job,
+                    failure=reason,
+                    snapshot=self.renderer.fetched,
+                    rules=self.rules,
+                    now=now,
+                    copies=delivery.copies,
+                    hook_delay=delivery.delay,
                 )
             self.store.commit(change)
 
@@ -290,7 +309,9 @@ class Tenant:
                 self._landed.notify_all()
                 if self._closed:
                     return
-                change = engine.after_delivery(delivery, future.result(), attempted_at=due, rules=self.rules)
+                change = engine.after_delivery(
+                    self.store.deliveries[delivery.id], future.result(), attempted_at=due, rules=self.rules
+                )
                 self.store.commit(change)
                 self.journal.note_attempt(change.deliveries[0], change.deliveries[0].attempts[-1])
                 self._expect_hooks()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 
 from mock_server.clock import Clock
 from mock_server.contract import Contract, contract
+from mock_server.director import Director
 from mock_server.errors import SettingsError
 from mock_server.hooks.deliverer import Deliverer, HttpDeliverer
 from mock_server.hooks.rules import HookRules
-from mock_server.identity import read_image_name
+from mock_server.identity import Source, read_image_name
 from mock_server.journal import Journal, Observer, log_explained
 from mock_server.model import Job
 from mock_server.product import Product, load_product
+from mock_server.scenario import Scenario
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.ticker import Ticker
@@ -36,6 +39,13 @@ class World:
         observer: Observer | None = log_explained,
     ) -> None:
         self.settings = settings or Settings()
+        self._scenario: Callable[[], Scenario] = Scenario
+        if self.settings.scenario is not None:
+            # YAML takes 15 ms to import, and most worlds need none.
+            from mock_server.scenario_files import WatchedScenario
+
+            self._scenario = WatchedScenario(self.settings.scenario)
+            self.settings = self.settings.replaced(**self._scenario().settings)
         self.contract: Contract = contract(self.settings.contract)
         self.product = load_product(self.settings.product)
         self.hook_rules = HookRules(self.settings.hook_allow)
@@ -84,7 +94,12 @@ class World:
     def _make(self, key: str, settings: Settings, product: Product) -> Tenant:
         if not key.strip():
             raise SettingsError("key: expected a key that is not blank, for no request could carry it")
-        tenant = Tenant(key, settings, product, self._deliverer, observer=self._observer, wake=self._ticker.watch)
+        source = Source(settings.seed, key)
+        named = None if settings.plain_prompts else _ready_made
+        director = Director(self._scenario, source, named, product.failure)
+        tenant = Tenant(
+            key, settings, product, self._deliverer, director=director, observer=self._observer, wake=self._ticker.watch
+        )
         self._tenants[key] = tenant
         self._by_tag[tenant.source.tag] = tenant
         return tenant
@@ -106,3 +121,9 @@ class World:
         """Stop the threads; no hook is sent any more."""
         self._ticker.close()
         self._deliverer.close()
+
+
+def _ready_made(name: str) -> Scenario | None:
+    from mock_server.scenario_files import ready_made
+
+    return ready_made(name)

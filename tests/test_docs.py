@@ -98,7 +98,7 @@ def test_every_module_that_the_architecture_names_exists() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     tree = text.partition("```")[2].partition("```")[0]
     package = ROOT / "mock_server"
-    named = set(re.findall(r"\b[a-z]+\b", " ".join(re.findall(r"^  (\S.*?)(?:  |$)", tree, re.MULTILINE))))
+    named = set(re.findall(r"\b[a-z_]+\b", " ".join(re.findall(r"^  (\S.*?)(?:  |$)", tree, re.MULTILINE))))
     there = {path.stem for path in package.glob("*.py") if not path.stem.startswith("_")}
     there |= {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
     assert there <= named

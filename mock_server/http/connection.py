@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, cast
 
 from mock_server.http.reader import CLOSE, REFUSAL, RequestReader, connection_environ
+from mock_server.http.wire import WIRE, End, Step, Wire, steps
 from mock_server.http.wsgi import Response, call
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from wsgiref.types import WSGIEnvironment
 
     from mock_server.http.server import HttpServer
@@ -89,9 +93,9 @@ class Connection(asyncio.Protocol):
 
     # From the server.
 
-    def complete(self, answer: Response, ending: bytes) -> None:
+    def complete(self, answer: Response, ending: bytes, wire: Wire | None) -> None:
         """Send an answer that was made elsewhere, and go on."""
-        self._send(answer, ending)
+        self._send(answer, ending, wire)
         self._proceed()
 
     def expire(self) -> None:
@@ -140,28 +144,66 @@ class Connection(asyncio.Protocol):
     def _handle(self, environ: WSGIEnvironment, ending: bytes) -> None:
         server = self.server
         if REFUSAL in environ or server.inline(environ):
-            self._send(call(server.app, environ), ending)
+            self._send(call(server.app, environ), ending, environ.get(WIRE))
         else:
             self.busy = True
             server.submit(self, environ, ending)
 
-    def _send(self, answer: Response, ending: bytes) -> None:
-        """Put one answer onto the wire. The only place that does, so the place to vary how it is done.
-
-        An answer that takes its time would leave `busy` set, and call `_proceed` when all is written.
-        """
-        self.busy = False
-        transport = self.transport
-        if transport.is_closing():
+    def _send(self, answer: Response, ending: bytes, wire: Wire | None) -> None:
+        """Put one answer onto the wire, at once or as `wire` says."""
+        if self.transport.is_closing():
+            self.busy = False
             return
-        server = self.server
-        if answer.close or server.stopping:
+        if answer.close or self.server.stopping:
             ending = CLOSE
-        transport.write(b"".join((answer.head, ending, answer.body)))
+        if wire is not None:
+            self.busy = True
+            self._play(steps(wire, answer, ending), wire, ending)
+            return
+        self.busy = False
+        self.transport.write(b"".join((answer.head, ending, answer.body)))
+        self._sent(ending)
+
+    def _sent(self, ending: bytes) -> None:
         if ending is CLOSE:
             self._finish()
         else:
-            self.deadline = server.tick + (server.slow_ticks if self.timed else server.idle_ticks)
+            self.deadline = self.server.tick + (self.server.slow_ticks if self.timed else self.server.idle_ticks)
+
+    def _play(self, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
+        """Write the steps of an answer, each at its time; `busy` holds back what comes after it."""
+        for step in script:
+            if step.wait > 0:
+                asyncio.get_running_loop().call_later(step.wait, self._play_on, step, script, wire, ending)
+                return
+            self.transport.write(step.data)
+        self.busy = False
+        self._end(wire, ending)
+
+    def _play_on(self, step: Step, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.write(step.data)
+        self._play(script, wire, ending)
+        self._proceed()
+
+    def _end(self, wire: Wire, ending: bytes) -> None:
+        transport = self.transport
+        if wire.end is End.RESET:
+            # To linger for no time is what makes closing a reset.
+            socket = transport.get_extra_info("socket")
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+            self.reader.seal()
+            transport.abort()
+        elif wire.end is End.CLOSE:
+            self.reader.seal()
+            transport.close()
+        elif wire.end is End.HALF_CLOSE:
+            self._finish()
+        else:
+            self._sent(ending)
+            if wire.idle is not None and ending is not CLOSE:
+                asyncio.get_running_loop().call_later(wire.idle, self.close_if_idle)
 
     def _send_continue(self) -> None:
         self.expected = False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mock_server.http.connection import Connection
 from mock_server.http.reader import Limits
+from mock_server.http.wire import WIRE
 from mock_server.http.wsgi import call
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class HttpServer:
             connection, environ, ending = job
             answer = call(self.app, environ)
             with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-                self._loop.call_soon_threadsafe(connection.complete, answer, ending)
+                self._loop.call_soon_threadsafe(connection.complete, answer, ending, environ.get(WIRE))
 
     def _sweep(self) -> None:
         self.tick += 1

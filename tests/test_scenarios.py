@@ -1,0 +1,423 @@
+"""Scenarios: how they are written, what they match, and what clients then see on a real socket."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import KEY, PROMPT, Caller, explained
+
+import mock_server
+from mock_server.hooks.deliverer import RecordingDeliverer
+from mock_server.model import DeliveryState, Order, Plan
+from mock_server.scenario import Delay, Fate, Target, read_scenario
+from mock_server.scenario_files import ScenarioError, WatchedScenario, library, load_scenario, parse_scenario
+from mock_server.serving import Server
+
+Emulate = Callable[..., Caller]
+ORDER = Order("generate", "a cute Cat", "flux1-dev", "1024x1024", None, "http://localhost")
+
+
+def scenario(*rules: dict[str, Any], **more: Any) -> str:
+    return json.dumps({"name": "under-test", "rules": rules, **more})
+
+
+def written(tmp_path: Path, *rules: dict[str, Any], **more: Any) -> str:
+    path = tmp_path / "scenario.json"
+    path.write_text(scenario(*rules, **more))
+    return str(path)
+
+
+def raw(server: Server, path: str, body: object, *, connections: int = 1) -> bytes:
+    """POST on a new connection; return every byte that comes until it ends. A reset raises."""
+    url, data = urlsplit(server.url), json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nTT-API-KEY: {KEY}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(data)}\r\nConnection: close\r\n\r\n"
+    )
+    received = b""
+    with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+        connection.sendall(head.encode() + data)
+        while chunk := connection.recv(65536):
+            received += chunk
+    return received
+
+
+@pytest.mark.parametrize("path", library().values(), ids=lambda path: path.stem)
+def test_a_ready_made_scenario_can_be_played_and_has_a_story(path: Path) -> None:
+    found = load_scenario(path)
+    assert found.name == path.stem
+    assert found.story.endswith(".")
+    with mock_server.serve(port=0, scenario=path.stem, clock="frozen") as server:
+        assert server.world.settings.scenario == path.stem
+
+
+@pytest.mark.parametrize("path", library().values(), ids=lambda path: path.stem)
+def test_deleting_any_rule_leaves_a_scenario(path: Path) -> None:
+    import yaml
+
+    data = yaml.safe_load(path.read_text().replace("- on:", "- 'on':"))
+    for index in range(len(data["rules"])):
+        fewer = {**data, "rules": data["rules"][:index] + data["rules"][index + 1 :]}
+        assert parse_scenario(json.dumps(fewer)).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: [", "f.yaml:1: expected YAML or JSON"),
+        ("- 1", "f.yaml: at /: [1] is not of type"),
+        ("name: x\nrulez: []", "'rulez' is unknown; did you mean 'rules'?"),
+        ("name: x\nrules:\n  - on: fetch\n    then: {wire: {silnt: true}}", "f.yaml:4: at /rules/0/then/wire: 'silnt' is unknown; did you mean 'silent'?"),
+        ("name: x\nrules:\n  - on: job\n    then: {fial: x}", "f.yaml:4: at /rules/0/then: 'fial' is unknown; did you mean 'fail'?"),
+        ("name: x\nrules:\n  - on: jobs\n    then: {fail: x}", "f.yaml:3: at /rules/0/on"),
+        ("name: x\nrules:\n  - on: job\n    wehre: {mode: x}\n    then: {fail: x}", "did you mean 'where'?"),
+        ("name: x\nrules:\n  - on: job\n    where: {prompt_pattern: '('}\n    then: {fail: x}", "regex"),
+        ("{1: 2}", "expected names that are texts"),
+        ("{" * 5000, "nested too deep"),
+    ],
+)  # fmt: skip
+def test_a_bad_scenario_is_refused_with_line_and_fix(text: str, words: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        parse_scenario(text, "f.yaml")
+    assert words in str(refused.value)
+
+
+@given(st.text(max_size=60))
+def test_no_text_whatever_breaks_the_reader(text: str) -> None:
+    try:
+        parse_scenario(text)
+    except ScenarioError as error:
+        assert str(error).startswith("scenario")  # noqa: PT017 - most texts are refused, but none need be
+
+
+@pytest.mark.parametrize(
+    ("where", "fits"),
+    [
+        ({"prompt": "cat"}, True),
+        ({"prompt": "dog"}, False),
+        ({"prompt_pattern": "^a .* Cat$"}, True),
+        ({"prompt_pattern": "^Cat"}, False),
+        ({"mode": "flux1-dev", "size": "1024x1024"}, True),
+        ({"mode": "flux1-dev", "size": "1024x1792"}, False),
+    ],
+)
+def test_a_rule_matches_what_was_ordered(where: dict[str, str], fits: bool) -> None:
+    found = read_scenario({"name": "x", "rules": [{"on": "job", "where": where, "then": {"fail": "no"}}]})
+    effect = found.pick(Target.JOB, ORDER, job=1, call=1, share=0.5)
+    assert effect == (Fate(fail="no") if fits else None)
+
+
+@pytest.mark.parametrize(
+    ("calls", "numbers"),
+    [
+        (3, [3]),
+        ({"first": 2}, [1, 2]),
+        ({"every": 3}, [3, 6, 9]),
+        ({"from": 8}, [8, 9, 10]),
+        ({"from": 2, "to": 4}, [2, 3, 4]),
+    ],
+)
+def test_a_rule_is_for_certain_calls(calls: Any, numbers: list[int]) -> None:
+    found = read_scenario({"name": "x", "rules": [{"on": "fetch", "calls": calls, "then": {"status": 500}}]})
+    hit = [call for call in range(1, 11) if found.pick(Target.FETCH, ORDER, job=1, call=call, share=0.5)]
+    assert hit == numbers
+
+
+def test_the_first_rule_that_matches_applies() -> None:
+    rules = [{"on": "job", "where": {"prompt": "dog"}, "then": {"fail": "dog"}}, {"on": "job", "then": {"fail": "all"}}]
+    found = read_scenario({"name": "x", "rules": rules})
+    assert found.pick(Target.JOB, ORDER, job=1, call=1, share=0.5) == Fate(fail="all")
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_delays_lie_where_they_should(share: float, other: float) -> None:
+    assert Delay("fixed", 2.0).draw(share, other) == 2.0
+    assert 1.0 <= Delay("uniform", 1.0, 3.0).draw(share, other) <= 3.0
+    assert 0.0 <= Delay("lognormal", 0.5, 1.0).draw(share, other) <= 86400.0
+
+
+def test_a_fate_changes_only_what_it_names() -> None:
+    assert Fate(run_seconds=9.0).apply(Plan(1.0, 5.0)) == Plan(1.0, 9.0)
+
+
+@pytest.mark.parametrize("progress", ["time", "polls:2", "immediate"])
+def test_a_job_fails_by_its_scenario_however_it_progresses(emulate: Emulate, progress: str) -> None:
+    caller = emulate(scenario="prompt-violation", progress=progress, refund=True)
+    job_id = caller.submit()
+    tenant = caller.app.world.tenant(KEY)
+    tenant.advance_to(tenant.clock.now() + 1000)
+    answers = [caller.fetch(job_id) for _ in range(2)]
+    assert (answers[-1]["status"], answers[-1]["message"]) == ("FAILED", "prompt violation")
+    assert tenant.store.available == 10_000
+
+
+def test_a_batch_runs_out_of_quota(emulate: Emulate) -> None:
+    caller = emulate(scenario="quota-runs-out")
+    assert [caller.generate().status_code for _ in range(4)] == [200, 200, 200, 402]
+
+
+def test_a_refusal_by_scenario_makes_no_job_and_is_explained(emulate: Emulate) -> None:
+    caller = emulate(scenario="rate-limited")
+    answers = [caller.generate() for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [429, 429, 200]
+    assert answers[0].headers["Retry-After"] == "2"
+    assert answers[0].get_json()["message"] == "Too many requests"
+    assert "the scenario answers 429" in explained(answers[0])
+    assert caller.app.world.tenant(KEY).store.submitted == 1
+
+
+def test_an_answer_may_be_another_although_the_job_was_made() -> None:
+    with mock_server.serve(port=0, scenario="gateway-502-after-accept", clock="frozen") as server:
+        received = raw(server, "/flux/generate", PROMPT)
+        assert received.startswith(b"HTTP/1.1 502")
+        assert b"Content-Type: text/html" in received
+        assert received.count(b"Content-Type") == 1
+        assert server.tenant(KEY).ledger.reserved == 1
+
+
+def test_a_body_may_be_edited(tmp_path: Path) -> None:
+    edit = {"set": {"/status": "THROTTLED", "/data": {"x": [1]}}, "remove": ["/jobId"], "rename": {"message": "msg"}}
+    name = written(tmp_path, {"on": "fetch", "then": edit})
+    with mock_server.serve(port=0, scenario=name, clock="frozen") as server:
+        job_id = json.loads(raw(server, "/flux/generate", PROMPT).partition(b"\r\n\r\n")[2])["data"]["jobId"]
+        body = json.loads(raw(server, "/flux/fetch", {"jobId": job_id}).partition(b"\r\n\r\n")[2])
+    assert body == {"status": "THROTTLED", "msg": "success", "data": {"x": [1]}}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "bom", "latin-1", "utf-16"])
+def test_a_body_may_be_coded_otherwise(tmp_path: Path, coding: str) -> None:
+    name = written(tmp_path, {"on": "submit", "then": {"coding": coding}})
+    with mock_server.serve(port=0, scenario=name, clock="frozen") as server:
+        head, _, body = raw(server, "/flux/generate", PROMPT).partition(b"\r\n\r\n")
+    assert (b"Content-Encoding: gzip" in head) == (coding == "gzip")
+    plain = gzip.decompress(body) if coding == "gzip" else body.removeprefix(b"\xef\xbb\xbf")
+    assert (body != plain) == (coding in {"gzip", "bom"})
+    assert json.loads(plain.decode(coding if coding in {"latin-1", "utf-16"} else "utf-8"))["status"] == "SUCCESS"
+
+
+def wired(tmp_path: Path, **wire: Any) -> str:
+    return written(tmp_path, {"on": "submit", "then": {"wire": wire}})
+
+
+def test_a_reset_before_the_answer(tmp_path: Path) -> None:
+    with mock_server.serve(port=0, scenario="reset-after-accept", clock="frozen") as server:
+        with pytest.raises(ConnectionResetError):
+            raw(server, "/flux/generate", PROMPT)
+        assert server.tenant(KEY).ledger.reserved == 1
+        assert raw(server, "/flux/generate", PROMPT).startswith(b"HTTP/1.1 200")
+
+
+def test_a_reset_in_the_middle_of_the_body(tmp_path: Path) -> None:
+    with (
+        mock_server.serve(port=0, scenario=wired(tmp_path, body_bytes=5, end="reset")) as server,
+        pytest.raises(ConnectionResetError),
+    ):
+        raw(server, "/flux/generate", PROMPT)
+
+
+def test_an_empty_answer(tmp_path: Path) -> None:
+    with mock_server.serve(port=0, scenario=wired(tmp_path, silent=True, end="close")) as server:
+        assert raw(server, "/flux/generate", PROMPT) == b""
+
+
+def test_a_truncated_body(tmp_path: Path) -> None:
+    with mock_server.serve(port=0, scenario=wired(tmp_path, body_bytes=5, end="close")) as server:
+        head, _, body = raw(server, "/flux/generate", PROMPT).partition(b"\r\n\r\n")
+    assert body == b'{"sta'
+    assert b"Content-Length: 96" in head
+
+
+def test_a_wrong_content_length(tmp_path: Path) -> None:
+    with mock_server.serve(port=0, scenario=wired(tmp_path, length_error=10, end="close")) as server:
+        head, _, body = raw(server, "/flux/generate", PROMPT).partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body) + 10}".encode() in head
+
+
+def test_one_byte_at_a_time_gives_the_same_bytes(tmp_path: Path) -> None:
+    with mock_server.serve(port=0, scenario=wired(tmp_path, piece=1, pause=0.0001)) as server:
+        dripped = raw(server, "/flux/generate", PROMPT)
+    with mock_server.serve(port=0) as server:
+        assert dripped == raw(server, "/flux/generate", PROMPT)
+
+
+def test_odd_chunks(tmp_path: Path) -> None:
+    with mock_server.serve(port=0, scenario=wired(tmp_path, chunks=[1, 7, 3])) as server:
+        url = urlsplit(server.url)
+        connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=20)
+        headers = {"TT-API-KEY": KEY, "Content-Type": "application/json"}
+        for _ in range(2):
+            connection.request("POST", "/flux/generate", json.dumps(PROMPT), headers)
+            answer = connection.getresponse()
+            assert answer.headers["Transfer-Encoding"] == "chunked"
+            assert answer.headers["Content-Length"] is None
+            assert json.loads(answer.read())["status"] == "SUCCESS"
+        connection.close()
+
+
+def test_a_half_closed_connection_gives_nothing_more(tmp_path: Path) -> None:
+    with mock_server.serve(port=0, scenario=wired(tmp_path, silent=True, end="half close")) as server:
+        url = urlsplit(server.url)
+        with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+            body = json.dumps(PROMPT).encode()
+            head = f"POST /flux/generate HTTP/1.1\r\nHost: x\r\nTT-API-KEY: {KEY}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            assert connection.recv(10) == b""
+            connection.sendall(b"still here")
+
+
+def test_an_idle_connection_is_closed_between_calls(tmp_path: Path) -> None:
+    with mock_server.serve(port=0, scenario=wired(tmp_path, idle=0.01)) as server:
+        url = urlsplit(server.url)
+        with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+            body = json.dumps(PROMPT).encode()
+            head = f"POST /flux/generate HTTP/1.1\r\nHost: x\r\nTT-API-KEY: {KEY}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            received = b""
+            while chunk := connection.recv(65536):
+                received += chunk
+        assert b"Connection: close" not in received
+        assert received.endswith(b"}")
+
+
+def test_a_delay_takes_no_thread_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    import threading
+
+    name = written(tmp_path, {"on": "submit", "where": {"prompt": "late"}, "then": {"delay": 3600}})
+    with mock_server.serve(port=0, scenario=name) as server:
+        url = urlsplit(server.url)
+        threads = threading.active_count()
+        waiting = []
+        for _ in range(100):
+            connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=20)
+            headers = {"TT-API-KEY": KEY, "Content-Type": "application/json"}
+            connection.request("POST", "/flux/generate", json.dumps({**PROMPT, "prompt": "late"}), headers)
+            waiting.append(connection)
+        assert raw(server, "/flux/generate", PROMPT).startswith(b"HTTP/1.1 200")
+        assert threading.active_count() == threads
+        for connection in waiting:
+            connection.close()
+
+
+def test_a_redirect_goes_to_another_origin(tmp_path: Path) -> None:
+    name = written(tmp_path, {"on": "submit", "then": {"redirect": "http://127.0.0.1:9/elsewhere"}})
+    with mock_server.serve(port=0, scenario=name) as server:
+        received = raw(server, "/flux/generate", PROMPT)
+        assert received.startswith(b"HTTP/1.1 307")
+        assert b"Location: http://127.0.0.1:9/elsewhere\r\n" in received
+        assert len(server.tenant(KEY).jobs) == 0
+
+
+def test_an_image_may_be_gone_the_first_time(emulate: Emulate) -> None:
+    caller = emulate(scenario="expired-image", progress="immediate")
+    url = urlsplit(caller.fetch(caller.submit())["data"]["imageUrl"]).path
+    assert [caller.http.get(url).status_code for _ in range(2)] == [404, 200]
+
+
+def test_chance_is_drawn_from_the_seed(emulate: Emulate) -> None:
+    def statuses(seed: int) -> list[int]:
+        caller = emulate(scenario="flaky-fetches", seed=seed)
+        job_id = caller.submit()
+        return [caller.post("/flux/fetch", json={"jobId": job_id}).status_code for _ in range(60)]
+
+    assert statuses(1) == statuses(1)
+    assert statuses(1) != statuses(2)
+    assert 2 <= statuses(1).count(500) <= 30
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "state"),
+    [
+        ("lost-hook", 0, DeliveryState.DROPPED),
+        ("duplicate-hooks", 3, DeliveryState.DELIVERED),
+        ("late-hook", 1, DeliveryState.DELIVERED),
+    ],
+)
+def test_hooks_are_lost_repeated_or_late(emulate: Emulate, name: str, sent: int, state: DeliveryState) -> None:
+    deliverer = RecordingDeliverer()
+    caller = emulate(scenario=name, deliverer=deliverer, progress="immediate")
+    caller.submit(hookUrl="http://127.0.0.1:9/hook")
+    tenant = caller.app.world.tenant(KEY)
+    start = tenant.clock.now()
+    tenant.run_until_idle()
+    (delivery,) = tenant.store.deliveries.values()
+    assert (len(deliverer.sent), delivery.state) == (sent, state)
+    assert [attempt.at - start for attempt in delivery.attempts] == [60.0 if name == "late-hook" else 0.0] * sent
+    assert tenant.store.hooks_expected == 0
+
+
+def test_a_prompt_may_choose_what_happens(emulate: Emulate) -> None:
+    caller = emulate(progress="polls:1")
+    assert caller.fetch(caller.submit(prompt="a cat [mock:fail]"))["message"] == "prompt violation"
+    assert caller.fetch(caller.submit(prompt="[mock:fail=out of paint] a cat"))["message"] == "out of paint"
+    throttled = caller.submit(prompt="a cat [mock:unknown-status]")
+    assert [caller.post("/flux/fetch", json={"jobId": throttled}).get_json()["status"] for _ in range(1)] == [
+        "THROTTLED"
+    ]
+    assert caller.fetch(caller.submit(prompt="a cat"))["status"] == "SUCCESS"
+    assert "[mock:nonsense] in the prompt is no ready-made" in explained(caller.generate(prompt="[mock:nonsense]"))
+
+
+def test_prompts_may_be_only_prompts(emulate: Emulate) -> None:
+    caller = emulate(progress="polls:1", plain_prompts=True)
+    assert caller.fetch(caller.submit(prompt="a cat [mock:fail]"))["status"] == "SUCCESS"
+
+
+def test_an_edited_file_is_read_again_and_a_bad_edit_keeps_the_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mock_server.scenario_files._LOOK_SECONDS", 0.0)
+    path = tmp_path / "edited.json"
+    path.write_text(scenario({"on": "job", "then": {"fail": "first"}}))
+    watched = WatchedScenario(str(path))
+    assert watched().rules[0].then == Fate(fail="first")
+    path.write_text(scenario({"on": "job", "then": {"fial": "second edit"}}))
+    assert watched().rules[0].then == Fate(fail="first")
+    assert "stays as it was" in caplog.text
+    assert "did you mean 'fail'?" in caplog.text
+    path.write_text(scenario({"on": "job", "then": {"fail": "third"}}))
+    assert watched().rules[0].then == Fate(fail="third")
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mock_server", "scenarios", *arguments],
+        capture_output=True, text=True, timeout=60, env=dict(os.environ),
+    )  # fmt: skip
+
+
+def test_the_command_lists_shows_begins_and_checks(tmp_path: Path) -> None:
+    listed = command("list").stdout
+    assert all(name in listed for name in library())
+    shown = command("show", "lost-hook").stdout
+    assert shown == library()["lost-hook"].read_text()
+    mine = tmp_path / "My Own.yaml"
+    assert command("new", str(mine)).returncode == 0
+    assert command("new", str(mine)).returncode == 2
+    checked = command("lint", str(mine), *map(str, library().values()))
+    assert (checked.returncode, checked.stdout.count(": ok, ")) == (0, 1 + len(library()))
+    mine.write_text("name: x\nrules: 7\n")
+    broken = command("lint", str(mine))
+    assert (broken.returncode, f"{mine}:2: at /rules" in broken.stdout) == (1, True)
+    assert command("lint").returncode == 3
+
+
+def test_a_scenario_that_is_none_ends_serve_with_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mock_server", "serve", "--port", "0", "--scenario", "lost-hok"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "did you mean lost-hook?" in done.stderr
