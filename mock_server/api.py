@@ -6,23 +6,24 @@ Flask and the fast lane both end here, so that they cannot differ.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from mock_server import bodies, diagnose, render, twisting
 from mock_server.bodies import FORM, JSON, MULTIPART, Form
 from mock_server.errors import ApiError, UnknownJob
-from mock_server.exchange import Answer, Call, Upload
+from mock_server.exchange import Answer, Call, Upload, shortened, shown
 from mock_server.model import Order
 from mock_server.scenario import Target
 from mock_server.tenant import Tenant
 from mock_server.world import World
 
 _log = logging.getLogger("fluxmock.api")
+
+_MOST_LOOKED_AT = 4
+# Of several images the first is drawn, and a few more are checked; to check them all could keep a worker for minutes.
 
 METHODS: dict[str, tuple[str, ...]] = {
     "/flux/generate": ("POST",),
@@ -45,7 +46,7 @@ class Api:
 
     def answer(self, call: Call) -> Answer:
         """Answer any call, and note it. Never raises: what goes wrong is an answer too."""
-        tenant = self.world.find(call.header("TT-API-KEY"))
+        tenant = self.world.find(call.header("TT-API-KEY"), make=call.path in METHODS)
         try:
             answer = self._dispatch(tenant, call)
         except ApiError as error:
@@ -57,7 +58,7 @@ class Api:
 
     def refuse(self, call: Call, error: ApiError) -> Answer:
         """Answer a call that was refused before it came here, and note it."""
-        return self._noted(self.world.find(call.header("TT-API-KEY")), call, self._refusal(call, error))
+        return self._noted(self.world.find(call.header("TT-API-KEY"), make=False), call, self._refusal(call, error))
 
     def _dispatch(self, tenant: Tenant | None, call: Call) -> Answer:
         methods = METHODS.get(call.path)
@@ -78,6 +79,7 @@ class Api:
         return Answer(status, body, list(error.headers), explanation)
 
     def _noted(self, tenant: Tenant | None, call: Call, answer: Answer) -> Answer:
+        answer.explanation = shortened(answer.explanation)
         if tenant is None:
             self.world.strays.note_request(self.world.clock.now(), call, answer)
         else:
@@ -87,12 +89,9 @@ class Api:
     # POST /flux/generate
 
     def _generate(self, tenant: Tenant, call: Call) -> Answer:
-        if call.content_type == JSON:
-            values: dict[str, Any] = bodies.read_json(call.body)
-            remarks: tuple[str, ...] = ()
-        else:
-            form = _read_body(call, takes=(JSON, FORM, MULTIPART))
-            values, remarks = form.fields, _repeats(form)
+        form = _read_body(call, takes=(JSON, FORM, MULTIPART))
+        values, remarks = form.fields, _repeats(form)
+        if form.files:
             self._check(tenant, "generate.request", values, [part.name for part in form.files])
         return self._submit(tenant, call, "generate", values, remarks)
 
@@ -109,7 +108,7 @@ class Api:
                 {"filename": part.filename, "content_type": part.content_type, "bytes": len(part.data)}
                 for part in parts
             ]
-        self._check(tenant, "edits.request", values, files=[part.name for part in form.files])
+        self._check(tenant, "edits.request", values, [part.name for part in form.files])
         remarks = _repeats(form) + tuple(
             f"file part {part.name!r} is ignored" for part in form.files if part.name != "image"
         )
@@ -140,7 +139,7 @@ class Api:
             mode=sys.intern(mode),
             size=self._size(tenant, endpoint, values),
             hook_url=hook_url,
-            origin=tenant.settings.public_url or _clean(call.origin),
+            origin=tenant.settings.public_url or sys.intern(call.origin),
             upload=_kept_upload(images) if images else None,
         )
         turn = tenant.turn(Target(endpoint), order)
@@ -160,16 +159,13 @@ class Api:
     # /flux/fetch
 
     def _fetch(self, tenant: Tenant, call: Call) -> Answer:
-        if call.content_type == JSON and call.body:
-            values = bodies.read_json(call.body)
-            remarks: tuple[str, ...] = ()
-        elif call.body and call.method == "POST":
+        values: dict[str, Any] = {}
+        remarks: tuple[str, ...] = ()
+        if call.body and (call.method == "POST" or bodies.media_type(call.content_type) == JSON):
             form = _read_body(call, takes=(JSON, MULTIPART, FORM))
             values, remarks = form.fields, _repeats(form)
             if "jobId" not in values and any(part.name == "jobId" for part in form.files):
                 raise ApiError(400, "jobId came as a file: send it as a plain field (requests: data=)")
-        else:
-            values, remarks = {}, ()
         if call.query:
             form = bodies.read_urlencoded(call.query.encode("latin-1", "replace"), "query")
             if values.get("jobId", form.fields.get("jobId")) != form.fields.get("jobId", values.get("jobId")):
@@ -199,9 +195,9 @@ class Api:
             return f"job {job_id} belongs to another API key: fetch it with the key that submitted it"
         tidy = job_id.strip().strip("\"'").lower()
         if tidy != job_id and tidy in tenant.store.jobs:
-            return f"there is no job {job_id!r}, but there is {tidy}: send the id unchanged"
+            return f"there is no job {shown(job_id)}, but there is {tidy}: send the id unchanged"
         return (
-            f"this key has no job {job_id!r} ({tenant.store.submitted} submitted): a restart of the server, or a "
+            f"this key has no job {shown(job_id)} ({tenant.store.submitted} submitted): a restart of the server, or a "
             f"reset, forgets jobs"
         )
 
@@ -212,9 +208,13 @@ class Api:
 
 
 def _read_body(call: Call, *, takes: tuple[str, ...]) -> Form:
-    kind = bodies.media_type(call.content_type)
+    kind = JSON if call.content_type == JSON else bodies.media_type(call.content_type)
     if kind not in takes:
         raise ApiError(415, diagnose.wrong_type(call, takes=takes))
+    if kind != MULTIPART and len(call.body) > bodies.MAX_TEXT_BYTES:
+        raise ApiError(
+            413, f"expected at most {bodies.MAX_TEXT_BYTES} bytes in a body without files, got {len(call.body)}"
+        )
     if kind == JSON:
         return Form(bodies.read_json(call.body))
     if kind == FORM:
@@ -223,7 +223,7 @@ def _read_body(call: Call, *, takes: tuple[str, ...]) -> Form:
 
 
 def _repeats(form: Form) -> tuple[str, ...]:
-    return tuple(f"field {name!r} came more than once: the last one counts" for name in form.repeated)
+    return tuple(f"field {shown(name)} came more than once: the last one counts" for name in form.repeated[:5])
 
 
 def _kept_upload(images: list[bytes]) -> bytes:
@@ -231,13 +231,9 @@ def _kept_upload(images: list[bytes]) -> bytes:
     from mock_server.images.uploads import UnusableImage, normalise
 
     try:
-        kept, *_ = [normalise(image) for image in images]
+        kept = normalise(images[0])
+        for image in images[1:_MOST_LOOKED_AT]:
+            normalise(image)
     except UnusableImage as error:
         raise ApiError(400, f"image: {error}") from None
     return kept
-
-
-@lru_cache(maxsize=256)
-def _clean(origin: str) -> str:
-    fits = re.fullmatch(r"https?://[A-Za-z0-9._~:\[\]-]+", origin)
-    return sys.intern(origin) if fits else "http://localhost"

@@ -6,9 +6,11 @@ It is complete by itself: `flask run`, gunicorn and `test_client()` need nothing
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import blake2b
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request, send_file
 from werkzeug.exceptions import HTTPException
@@ -16,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from mock_server import diagnose, twisting
 from mock_server.api import METHODS, Api
 from mock_server.errors import ApiError
-from mock_server.exchange import Answer, Call
+from mock_server.exchange import Answer, Call, host_of
 from mock_server.http.wire import WIRE
 from mock_server.images import gallery
 from mock_server.lane import FastLane, status_line
@@ -24,6 +26,9 @@ from mock_server.scenario import Target, Turn
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.world import World
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
@@ -101,8 +106,15 @@ def create_app(settings: Settings | None = None, *, world: World | None = None, 
         return ApiError(400, f"{error.name}: {error.description}")
 
     app.lane = FastLane(app.wsgi_app, api, world.settings.max_body)
-    if fast_lane:
-        app.wsgi_app = app.lane  # type: ignore[method-assign]
+    inner = app.lane if fast_lane else app.wsgi_app
+
+    def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # Flask refuses a Host that cannot be one with words of its own; here it counts as localhost.
+        if "HTTP_HOST" in environ:
+            environ["HTTP_HOST"] = host_of(environ)
+        return inner(environ, start_response)
+
+    app.wsgi_app = guarded  # type: ignore[method-assign]
     return app
 
 

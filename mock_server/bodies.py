@@ -14,6 +14,9 @@ from mock_server.errors import ApiError
 
 _MAX_FIELDS = 200
 _MAX_FIELD_BYTES = 1024 * 1024
+MAX_TEXT_BYTES = 1024 * 1024
+"""What a body without files may have; more is no prompt, and would be kept in memory."""
+
 _MAX_DEPTH = 100
 _TOO_DEEP = f"the JSON is nested more than {_MAX_DEPTH} levels deep: flatten it"
 

@@ -143,7 +143,8 @@ def serve(host: str, port: int, ready_file: Path | None, quiet: bool, **options:
     from mock_server.world import World
 
     try:
-        world = World(settings, observer=None if quiet else RequestLog())
+        log = None if quiet else RequestLog()
+        world = World(settings, observer=log)
     except SettingsError as error:
         raise _usage(f"--{error}") from None
     app = create_app(world=world)
@@ -168,6 +169,8 @@ def serve(host: str, port: int, ready_file: Path | None, quiet: bool, **options:
         raise _usage(f"cannot listen on {host}:{port}: {why}") from None
     finally:
         world.close()
+        if log is not None:
+            log.close()
         if ready_file is not None and _ready_pid(ready_file) == os.getpid():
             ready_file.unlink()
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mock_server.model import later
+
 EPOCH = datetime(2024, 9, 10, tzinfo=UTC).timestamp()
 """Where clocks that do not follow real time begin, so that every run sees the same dates (the day of S1's example)."""
 
@@ -70,45 +72,55 @@ def _parse_instant(text: str) -> float:
 
 
 class Clock:
-    """A tenant's clock. It knows nothing of events; the tenant walks them while it moves this."""
+    """
+    A tenant's clock. It knows nothing of events; the tenant walks them while it moves this.
+
+    Every instant that it shows is a whole number of milliseconds, so that sums of times are exact.
+    """
 
     def __init__(self, spec: ClockSpec, *, real: Callable[[], float] = time.monotonic) -> None:
         self._real = real
-        self._since = real()
-        self._base = time.time() if spec.start is None else spec.start
-        self._rate = spec.rate
+        base = time.time() if spec.start is None else spec.start
+        # Base, real time at base, and rate are replaced together: readers need no lock.
+        self._state = (later(base, 0.0), real(), spec.rate)
         self.auto = spec.auto
 
     @property
     def rate(self) -> float:
         """Virtual seconds a real second; 0 when frozen."""
-        return self._rate
+        return self._state[2]
 
     def now(self) -> float:
         """Return this instant, in seconds since the Unix epoch."""
-        if self._rate == 0.0:
-            return self._base
-        return self._base + self._rate * (self._real() - self._since)
+        base, since, rate = self._state
+        return base if rate == 0.0 else later(base, rate * (self._real() - since))
 
     def run(self, rate: float, *, auto: bool = False) -> None:
-        """Go on from this instant at another rate."""
+        """Go on from this instant at another rate; ValueError if that is negative or absurd."""
         if not 0 <= rate <= _FASTEST:
             raise ValueError(f"time can't go backwards: expected a rate from 0 to {_FASTEST:g}, got {rate}")
-        self.jump(self.now())
-        self._rate = rate
+        base, since, old = self._state
+        real = self._real()
+        self._state = (later(base, old * (real - since)), real, rate)
         self.auto = auto
 
-    def jump(self, to: float) -> None:
-        """Go to the instant `to` at once."""
-        now = self.now()
-        if not now <= to <= _LAST:
-            raise ValueError(f"time can't go backwards, nor past the year 8999: it is {now:.3f}, asked for {to:.3f}")
-        self._base = to
-        self._since = self._real()
+    def forward_to(self, instant: float) -> float:
+        """Go to `instant` at once, or stay if it is past already; return the instant that it is then."""
+        base, since, rate = self._state
+        real = self._real()
+        there = max(later(base, rate * (real - since)), later(instant, 0.0))
+        self._state = (there, real, rate)
+        return there
 
     def real_seconds_until(self, instant: float) -> float | None:
         """Return the real seconds until `instant`, 0 when it has come, None when it never will by itself."""
-        left = instant - self.now()
+        rate, left = self.rate, instant - self.now()
         if left <= 0:
             return 0.0
-        return left / self._rate if self._rate else None
+        return left / rate if rate else None
+
+
+def check_forward(now: float, instant: float) -> None:
+    """Raise ValueError unless `instant` is a date, and not before `now`."""
+    if not now <= later(instant, 0.0) <= _LAST:
+        raise ValueError(f"time can't go backwards, nor past the year 8999: it is {now:.3f}, asked for {instant:.3f}")

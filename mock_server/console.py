@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
+from queue import Full, Queue
+from threading import Thread
 from typing import TextIO
 
 import orjson
@@ -13,6 +16,7 @@ from mock_server.exchange import mask
 from mock_server.journal import Entry, HookEntry, Journal, RequestEntry
 from mock_server.model import DeliveryState
 
+_MOST_WAITING = 10_000
 _GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
 
@@ -22,25 +26,49 @@ def coloured(stream: TextIO) -> bool:
 
 
 class RequestLog:
-    """An observer of journals that writes one readable line per entry, and one more for each explanation."""
+    """
+    An observer of journals that writes one readable line per entry, and one more for each explanation.
+
+    A thread of its own writes, so that a terminal, or a pipe that nobody reads, never keeps a request waiting. When it
+    falls behind, lines are left out, and said to be.
+    """
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self._stream = stream
         self._colours = coloured(stream)
-        self._broken = False
+        self._queue: Queue[tuple[Journal, Entry] | None] = Queue(_MOST_WAITING)
+        self._left_out = 0
+        self._thread = Thread(target=self._write, name="fluxmock-log", daemon=True)
+        self._thread.start()
 
     def __call__(self, journal: Journal, entry: Entry) -> None:
-        """Write `entry`. A reader that has gone away is no reason to stop serving."""
-        if self._broken:
-            return
-        lines = [self._hook(entry)] if isinstance(entry, HookEntry) else self._request(journal, entry)
-        encoding = self._stream.encoding or "ascii"
-        text = "".join(f"{line}\n" for line in lines).encode(encoding, "backslashreplace").decode(encoding)
+        """Have `entry` written."""
         try:
-            self._stream.write(text)
-            self._stream.flush()
-        except (OSError, ValueError):
-            self._broken = True
+            self._queue.put_nowait((journal, entry))
+        except Full:
+            self._left_out += 1
+
+    def close(self) -> None:
+        """Write what is waiting, if that takes no more than a second."""
+        with suppress(Full):
+            self._queue.put_nowait(None)
+            self._thread.join(1.0)
+
+    def _write(self) -> None:
+        # A reader that has gone away is no reason to stop serving.
+        with suppress(OSError, ValueError):
+            while (item := self._queue.get()) is not None:
+                lines = self._lines(*item)
+                if self._left_out and self._queue.empty():
+                    lines.append(f"({self._left_out} lines were left out: nobody read them in time)")
+                    self._left_out = 0
+                encoding = self._stream.encoding or "ascii"
+                text = "".join(f"{line}\n" for line in lines)
+                self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+                self._stream.flush()
+
+    def _lines(self, journal: Journal, entry: Entry) -> list[str]:
+        return [self._hook(entry)] if isinstance(entry, HookEntry) else self._request(journal, entry)
 
     def _request(self, journal: Journal, entry: RequestEntry) -> list[str]:
         colour = _GREEN if entry.status < 400 else _YELLOW if entry.status < 500 else _RED
@@ -77,7 +105,10 @@ def _one_line(text: str) -> str:
 def _job_status(entry: RequestEntry) -> str:
     if entry.path != "/flux/fetch" or entry.status != 200:
         return ""
-    return str(orjson.loads(entry.response_body)["status"])
+    try:
+        return str(orjson.loads(entry.response_body)["status"])
+    except (ValueError, LookupError, TypeError):
+        return ""  # a scenario made it something else
 
 
 def _time(instant: float) -> str:

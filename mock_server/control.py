@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TypeVar, overload
 
 from mock_server.engine import Event
-from mock_server.errors import UnknownJob
+from mock_server.errors import IllegalTransition
 from mock_server.journal import Journal
 from mock_server.model import Account, Delivery, Job, JobState, Posting
 from mock_server.tenant import Tenant
@@ -47,9 +47,7 @@ class ClockControl:
 
     def advance(self, seconds: float) -> None:
         """Move on by `seconds`, event by event; hooks are delivered on the way. ValueError if negative."""
-        tenant = self._get()
-        with tenant.lock:
-            tenant.advance_to(tenant.clock.now() + seconds)
+        self._get().advance(seconds)
 
     def advance_to(self, instant: float | datetime) -> None:
         """Move on to `instant`, event by event; ValueError if it lies in the past."""
@@ -70,6 +68,11 @@ class ClockControl:
     def auto(self) -> None:
         """Stop, and move to the next event whenever a fetch looks at an unfinished job."""
         self._get().set_pace(0.0, auto=True)
+
+
+def _settled(tenant: Tenant) -> Tenant:
+    tenant.settle()
+    return tenant
 
 
 class _View(Sequence[_T]):
@@ -102,10 +105,9 @@ class Jobs(_View[Job]):
 
     def get(self, job_id: str) -> Job:
         """Return the job of that id; raises UnknownJob."""
-        job = next((job for job in self if job.id == job_id), None)
-        if job is None:
-            raise UnknownJob(f"this tenant has no job {job_id!r}; it has {len(self)}")
-        return job
+        tenant = self._get()
+        tenant.settle()
+        return tenant.job(job_id)
 
     def start(self, job_id: str) -> Job:
         """PENDING_QUEUE → ON_QUEUE now; raises UnknownJob, IllegalTransition."""
@@ -113,23 +115,25 @@ class Jobs(_View[Job]):
 
     def finish(self, job_id: str) -> Job:
         """→ SUCCESS now, by way of ON_QUEUE; raises UnknownJob, IllegalTransition."""
-        pending = self.get(job_id).state is JobState.PENDING
-        return self._get().force(job_id, *([Event.START] if pending else []), Event.SUCCEED)
+        return self._get().force(job_id, Event.SUCCEED)
 
     def fail(self, job_id: str, reason: str | None = None) -> Job:
         """→ FAILED now, with `reason` or the product's usual one; raises UnknownJob, IllegalTransition."""
-        return self._get().force(job_id, Event.FAIL, failure=reason)
+        return self._get().force(job_id, Event.FAIL, reason)
 
     def image_url(self, job_id: str) -> str:
-        """Return the URL of the image of a job that succeeded; raises UnknownJob."""
-        return self._get().renderer.image_url(self.get(job_id))
+        """Return the URL of the image of a job; raises UnknownJob, and IllegalTransition unless it has succeeded."""
+        job = self.get(job_id)
+        if job.state is not JobState.SUCCESS:
+            raise IllegalTransition(f"job {job_id} is {job.state.value}: only one that is SUCCESS has an image")
+        return self._get().renderer.image_url(job)
 
 
 class Ledger(_View[Posting]):
     """The tenant's postings, oldest first, and its balances, in quota units (100 = 1 USD)."""
 
     def __init__(self, get: _Get) -> None:
-        super().__init__(lambda: tuple(get().store.postings))
+        super().__init__(lambda: _settled(get()).store.postings[:])
         self._get = get
 
     def balance(self, account: Account = Account.AVAILABLE) -> Decimal:
@@ -154,7 +158,7 @@ class Hooks(_View[Delivery]):
     """The tenant's webhook deliveries, oldest first, each with all its attempts."""
 
     def __init__(self, get: _Get) -> None:
-        super().__init__(lambda: tuple(get().store.deliveries.values()))
+        super().__init__(lambda: tuple(_settled(get()).store.deliveries.values()))
 
 
 class TenantControl:

@@ -12,7 +12,7 @@ from typing import Any
 from mock_server.bodies import FORM, JSON, MULTIPART, media_type
 from mock_server.contract import Contract, Problem, versions
 from mock_server.contract import contract as load_contract
-from mock_server.exchange import Call
+from mock_server.exchange import Call, shown
 from mock_server.hooks.rules import HookRules
 
 # Names that people write for a field, beyond those that merely look like it. `model` is in S3's own example.
@@ -38,6 +38,8 @@ NO_UPLOAD = "image is missing: upload it as multipart/form-data (requests: files
 NO_IDS = frozenset({"undefined", "None", "null", "nil", "NaN", "[object Object]"})
 """What a program sends as an id that it never had."""
 
+_LONGEST_COMPARED = 100
+_MOST_REMARKS = 20
 _FETCH_WORDS = frozenset({"fetch", "status", "result", "results", "query", "task", "tasks", "job", "jobs", "get"})
 _KEY_HEADERS = ("X-API-KEY", "API-KEY", "TTAPI-KEY", "TT-APIKEY", "X-TT-API-KEY", "APIKEY", "TT-API-TOKEN")
 _KEY_PARAMETERS = ("tt-api-key", "tt_api_key", "api_key", "apikey", "key")
@@ -45,7 +47,7 @@ _KEY_PARAMETERS = ("tt-api-key", "tt_api_key", "api_key", "apikey", "key")
 
 def meant(name: str, known: Iterable[str]) -> str | None:
     """Return the field out of `known` that somebody who wrote `name` probably meant."""
-    fields = list(known)
+    fields, name = list(known), name[:_LONGEST_COMPARED]
     plain = {_plain(field): field for field in fields}
     alias = _ALIASES.get(name.lower())
     if alias in fields:
@@ -97,18 +99,18 @@ def wrong_method(call: Call, methods: tuple[str, ...]) -> str:
 
 def unknown_path(call: Call, paths: Iterable[str]) -> str:
     """Say which path was meant."""
-    known = list(paths)
-    tidy = "/" + "/".join(filter(None, call.path.lower().split("/")))
+    known, came = list(paths), call.path.encode("latin-1", "replace").decode("utf-8", "replace")[:_LONGEST_COMPARED]
+    tidy = "/" + "/".join(filter(None, came.lower().split("/")))
     first, _, rest = tidy.removeprefix("/flux/").partition("/")
     if tidy.startswith("/bfl/"):
-        return f"{call.path} is the API's other dialect, which is not emulated; there are {', '.join(known)}"
+        return f"{came} is the API's other dialect, which is not emulated; there are {', '.join(known)}"
     if tidy not in known and first in _FETCH_WORDS and tidy.startswith("/flux/"):
-        return f"nothing is at {call.path}: ask /flux/fetch, with the id as ?jobId= or as JSON" + (
+        return f"nothing is at {came}: ask /flux/fetch, with the id as ?jobId= or as JSON" + (
             " in the body" * bool(rest)
         )
     close = tidy if tidy in known else next(iter(difflib.get_close_matches(tidy, known, n=1, cutoff=0.6)), None)
     hint = f": did you mean {close}?" if close else f"; there are {', '.join(known)}"
-    return f"nothing is at {call.path}{hint}"
+    return f"nothing is at {came}{hint}"
 
 
 def wrong_type(call: Call, *, takes: tuple[str, ...]) -> str:
@@ -152,7 +154,7 @@ def fields(
             "files came but neither prompt nor mode: in requests, json= is dropped when files= is given; "
             "pass the fields with data="
         )
-    unknown = [name for name in (*values, *files) if name not in contract.fields[schema]]
+    unknown = [name for name in (*values, *files) if name not in contract.fields[schema]][:_MOST_REMARKS]
     words: dict[str, str] = {}
     for problem in problems:
         # One field may break several rules; the first one says enough.
@@ -167,7 +169,7 @@ def _word(
     value = values.get(name)
     if problem.rule == "required":
         meant_it = next((sent for sent in unknown if meant(sent, contract.fields[schema]) == name), None)
-        return f"{name} is missing" + (f": you sent {meant_it!r}, did you mean {name!r}?" if meant_it else "")
+        return f"{name} is missing" + (f": you sent {shown(meant_it)}, did you mean {name!r}?" if meant_it else "")
     if name == "image" and problem.rule == "type":
         return "image must be a file part with a filename, got a plain field: in curl -F image=@FILE"
     if name.startswith("image.") and problem.rule == "minimum":
@@ -184,10 +186,9 @@ def _word(
 
 
 def _wrong_choice(contract: Contract, schema: str, name: str, value: object) -> str:
-    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
     choices = contract.choices(schema, name)
-    text = value if isinstance(value, str) else ""
-    return f"{name}: expected one of {', '.join(choices)}; got {shown}{_elsewhere(contract, schema, name, text)}"
+    text = value[:_LONGEST_COMPARED] if isinstance(value, str) else ""
+    return f"{name}: expected one of {', '.join(choices)}; got {shown(value)}{_elsewhere(contract, schema, name, text)}"
 
 
 def _elsewhere(contract: Contract, schema: str, name: str, value: str) -> str:
@@ -214,9 +215,13 @@ def _hint(schema: str, name: str, known: Iterable[str], values: Mapping[str, Any
 def lint(contract: Contract, schema: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     """Remark on a request that is accepted: fields that the API does not know, and one that another overrides."""
     known = contract.fields[schema]
+    unknown = [name for name in values if name not in known]
     remarks = [
-        f"unknown field {name!r} is ignored{_hint(schema, name, known, values)}" for name in values if name not in known
+        f"unknown field {shown(name)} is ignored{_hint(schema, name, known, values)}"
+        for name in unknown[:_MOST_REMARKS]
     ]
+    if len(unknown) > _MOST_REMARKS:
+        remarks.append(f"{len(unknown) - _MOST_REMARKS} more unknown fields are ignored")
     if values.get("hookUrl", "") is None:
         remarks.append("hookUrl is null: taken as not given (assumed)")
     if "size" in values and "aspect_ratio" in values:

@@ -28,6 +28,7 @@ from mock_server.model import (
     Rules,
     Timer,
     TimerKind,
+    later,
 )
 
 
@@ -117,7 +118,7 @@ def submit(desk: Desk, order: Order, *, job_id: str, plan: Plan, price: Decimal,
     job = Job(job_id, desk.submitted + 1, order, price, JobState.PENDING, plan, now)
     timers: tuple[Timer, ...] = ()
     if rules.timed:
-        timers = (Timer(now + plan.queue_seconds, TimerKind.START, job_id),)
+        timers = (Timer(later(now, plan.queue_seconds), TimerKind.START, job_id),)
     return Change(
         jobs=(job,),
         postings=(Posting(now, Account.AVAILABLE, Account.RESERVED, price, job_id),),
@@ -137,7 +138,7 @@ def begin(job: Job, *, rules: Rules, now: float) -> Change:
     running = move(job, Event.START, now)
     if not rules.timed:
         return Change(jobs=(running,))
-    return Change(jobs=(running,), timers=(Timer(now + job.plan.run_seconds, TimerKind.FINISH, job.id),))
+    return Change(jobs=(running,), timers=(Timer(later(now, job.plan.run_seconds), TimerKind.FINISH, job.id),))
 
 
 def finish(
@@ -166,8 +167,9 @@ def finish(
         state = DeliveryState.DUE if copies else DeliveryState.DROPPED
         delivery = Delivery(f"hook-{done.id}", done.id, done.order.hook_url, snapshot(done), state)
         deliveries = (delivery,)
-        timers = (Timer(now + hook_delay, TimerKind.DELIVER, delivery.id),) * copies
-    waiting = desk.next_in_line() if job.state is JobState.RUNNING else None
+        timers = (Timer(later(now, hook_delay), TimerKind.DELIVER, delivery.id),) * copies
+    frees_a_slot = job.state is JobState.RUNNING and desk.running <= rules.slots
+    waiting = desk.next_in_line() if frees_a_slot else None
     if waiting is not None:
         started = begin(waiting, rules=rules, now=now)
         jobs += started.jobs
@@ -212,7 +214,7 @@ def after_delivery(delivery: Delivery, receipt: Receipt, *, attempted_at: float,
         state = DeliveryState.BLOCKED
     elif retries < len(rules.retry):
         state = DeliveryState.DUE
-        timers = (Timer(attempted_at + rules.retry[retries], TimerKind.DELIVER, delivery.id),)
+        timers = (Timer(later(attempted_at, rules.retry[retries]), TimerKind.DELIVER, delivery.id),)
     else:
         state = DeliveryState.GIVEN_UP
     return Change(deliveries=(replace(delivery, attempts=attempts, state=state),), timers=timers)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -11,6 +13,10 @@ from mock_server.http.wire import Wire
 
 EXPLAIN = "X-Fluxmock-Explain"
 _EXPLAIN_LIMIT = 2000
+_SHOWN_LIMIT = 80
+_HOST = re.compile(
+    r"(?:(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE
+)
 
 
 @dataclass(slots=True)
@@ -42,7 +48,6 @@ class Call:
     @classmethod
     def from_environ(cls, environ: Mapping[str, Any], body: bytes) -> Call:
         """Read a WSGI environ whose input has been read to `body`."""
-        host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
         return cls(
             environ["REQUEST_METHOD"],
             environ["PATH_INFO"],
@@ -50,7 +55,7 @@ class Call:
             {name: value for name, value in environ.items() if name[:5] == "HTTP_"},
             environ.get("CONTENT_TYPE", ""),
             body,
-            f"{environ['wsgi.url_scheme']}://{host}",
+            f"{environ['wsgi.url_scheme']}://{host_of(environ)}",
             environ.get("fluxmock.connection", 0),
             environ.get("fluxmock.dropped", ()),
         )
@@ -104,8 +109,32 @@ def header_text(text: str) -> str:
     """Return `text` as one line of printable ASCII, escaped and cut where it must be to travel in a header."""
     flat = " ".join(text.split())
     ascii_only = flat.encode("ascii", "backslashreplace").decode("ascii")
-    printable = "".join(char if " " <= char <= "~" else f"\\x{ord(char):02x}" for char in ascii_only)
-    return printable if len(printable) <= _EXPLAIN_LIMIT else printable[: _EXPLAIN_LIMIT - 3] + "..."
+    return shortened("".join(char if " " <= char <= "~" else f"\\x{ord(char):02x}" for char in ascii_only))
+
+
+def host_of(environ: Mapping[str, Any]) -> str:
+    """Return the host that a request was sent to, or "localhost" when the client wrote none that could be one."""
+    return _host(environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
+
+
+@lru_cache(maxsize=256)
+def _host(text: str) -> str:
+    return (
+        text if _HOST.fullmatch(text) and int("0" + text.rpartition("]")[2].partition(":")[2]) < 65536 else "localhost"
+    )
+
+
+def shortened(text: str) -> str:
+    """Return `text`, cut to what an explanation may have."""
+    return text if len(text) <= _EXPLAIN_LIMIT else text[: _EXPLAIN_LIMIT - 3] + "..."
+
+
+def shown(value: object) -> str:
+    """Return a value that a client sent as it may stand in an explanation: quoted, and not too long."""
+    if isinstance(value, str) and len(value) > _SHOWN_LIMIT:
+        return f"{value[:_SHOWN_LIMIT]!r}..."
+    text = repr(value)
+    return text if len(text) <= 2 * _SHOWN_LIMIT else text[: 2 * _SHOWN_LIMIT] + "..."
 
 
 def mask(key: str) -> str:

@@ -11,6 +11,15 @@ from decimal import Decimal
 from enum import StrEnum
 
 
+def later(instant: float, seconds: float) -> float:
+    """
+    Return the instant that is `seconds` after `instant`, to the millisecond.
+
+    Rounded so, a float of today's date is the only one for its millisecond, and sums are exact.
+    """
+    return round(instant + seconds, 3)
+
+
 class JobState(StrEnum):
     """Where a job stands. The values are the API's own words (S1; PENDING_QUEUE is S2's)."""
 

@@ -22,6 +22,7 @@ from mock_server.hooks.rules import HookRules
 from mock_server.model import Rules
 
 PREFIX = "FLUXMOCK_"
+_RICHEST = 10**12
 
 
 class ProgressKind(StrEnum):
@@ -71,8 +72,8 @@ def _amount(value: object) -> Decimal:
         amount = Decimal(str(value))
     except InvalidOperation:
         amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
-        raise ValueError(f"expected a number of quota units, 0 or more, got {value!r}")
+    if not amount.is_finite() or not 0 <= amount <= _RICHEST:
+        raise ValueError(f"expected a number of quota units, 0 to {_RICHEST}, got {value!r}")
     return amount
 
 

@@ -1,6 +1,7 @@
 """What a tenant owns, in memory: jobs, ledger, webhook deliveries and the timers of all that is to come.
 
-`commit` is the only way in. It is called under the tenant's lock and applies a `Change` whole.
+Jobs, postings and deliveries come in by `commit` alone, a `Change` at a time; the line and the timers are taken from as
+they come due. All of it under the tenant's lock.
 """
 
 from __future__ import annotations
@@ -108,5 +109,12 @@ class MemoryStore:
         return heapq.heappop(heap)[2]
 
     def _first(self, hooks: bool) -> _Due | None:
+        while self._job_timers and self._stale(self._job_timers[0][2]):
+            heapq.heappop(self._job_timers)
         heads = [heap[0] for heap in (self._job_timers, self._hook_timers if hooks else ()) if heap]
         return min(heads, default=None)
+
+    def _stale(self, timer: Timer) -> bool:
+        # Somebody moved the job by hand: what time would have done to it is not to come any more.
+        state = self.jobs[timer.ref].state
+        return state.final or (timer.kind is TimerKind.START and state is not JobState.PENDING)

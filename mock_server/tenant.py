@@ -1,17 +1,18 @@
 """A tenant: the world behind one API key, where clock, engine, store and deliverer meet.
 
-Everything happens under the tenant's lock, and every step reads the clock once. Requests move jobs on. Only `tick`
+Everything happens under the tenant's lock, only hooks are handed over without it. Requests move jobs on. Only `tick`
 (real time has come) and `advance_to` (somebody moves the clock) send webhooks, so that answering never waits for one.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Condition, RLock
+from threading import Condition, RLock, get_ident
 
 from mock_server import engine
-from mock_server.clock import Clock
+from mock_server.clock import Clock, check_forward
 from mock_server.contract import Contract, contract
 from mock_server.director import Director
 from mock_server.engine import Event
@@ -19,13 +20,15 @@ from mock_server.errors import UnknownJob
 from mock_server.hooks.deliverer import Deliverer
 from mock_server.identity import Source
 from mock_server.journal import Journal, Observer
-from mock_server.model import Account, Change, Delivery, Job, JobState, Order, Posting, Receipt, Timer, TimerKind
+from mock_server.model import Account, Change, Delivery, Job, JobState, Order, Posting, Receipt, Timer, TimerKind, later
 from mock_server.product import Product
 from mock_server.ratelimit import Window
 from mock_server.render import Renderer
 from mock_server.scenario import Scenario, Target, Turn
 from mock_server.settings import ProgressKind, Settings
 from mock_server.store import MemoryStore
+
+_log = logging.getLogger("fluxmock.tenant")
 
 AUTO_IDLE = 0.03
 """Real seconds without a request after which an auto clock moves on by itself while a hook is expected."""
@@ -77,6 +80,8 @@ class Tenant:
         self.lock = RLock()
         self._landed = Condition(self.lock)
         self._in_flight = 0
+        self._outbox: list[tuple[Delivery, float]] = []
+        self._posting: set[int] = set()
         self._closed = False
         self._written_at_tick = -1
 
@@ -92,9 +97,8 @@ class Tenant:
                 return
             refusal = self._window.refusal(free_at - self.clock.now(), self.clock.rate, auto=self.clock.auto)
             if self.clock.auto:
-                while (due := self.store.next_due(hooks=False)) is not None and due <= free_at:
-                    self._to_next_event(hooks=False)
-                self.clock.jump(max(free_at, self.clock.now()))
+                self._fire_due(free_at, hooks=False)
+                self.clock.forward_to(free_at)
             raise refusal
 
     def submit(self, order: Order) -> Job:
@@ -161,14 +165,29 @@ class Tenant:
             self._drain()
             return tuple(self.store.jobs.values())
 
-    def force(self, job_id: str, *events: Event, failure: str | None = None) -> Job:
-        """Let `events` happen to a job now; raises UnknownJob, IllegalTransition."""
+    def force(self, job_id: str, event: Event, failure: str | None = None) -> Job:
+        """
+        Let `event` happen to a job now; one that is to succeed is started first, if need be.
+
+        Raises:
+            UnknownJob: there is no such job.
+            IllegalTransition: its state does not allow it.
+        """
         with self.lock:
             now = self._drain()
+            if event is Event.SUCCEED and self.job(job_id).state is JobState.PENDING:
+                self._happen(job_id, (Event.START,), now)
             self.job(job_id)
-            self._happen(job_id, events, now, failure)
+            self._happen(job_id, (event,), now, failure)
             self._expect_hooks()
             return self.store.jobs[job_id]
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock on by `seconds`, as `advance_to` does; ValueError if they are negative."""
+        now = self.clock.now()
+        instant = later(now, seconds)
+        check_forward(now, instant)
+        self._walk_to(instant)
 
     def advance_to(self, instant: float) -> None:
         """
@@ -180,19 +199,29 @@ class Tenant:
         Raises:
             ValueError: `instant` lies in the past.
         """
-        with self.lock:
-            if instant < self.clock.now():
-                self.clock.jump(instant)
-            while (due := self._settled_due()) is not None and due <= instant:
-                self.clock.jump(max(due, self.clock.now()))
-                self._fire_next(due)
-            self.clock.jump(max(instant, self.clock.now()))
+        check_forward(self.clock.now(), instant)
+        self._walk_to(later(instant, 0.0))
 
     def run_until_idle(self) -> None:
         """Move the clock on until nothing more is to come."""
-        with self.lock:
-            while (due := self._settled_due()) is not None:
-                self.advance_to(max(due, self.clock.now()))
+        self._walk_to(None)
+
+    def _walk_to(self, instant: float | None) -> None:
+        if get_ident() in self._posting:
+            raise RuntimeError("a hook that is being delivered cannot move the clock: the clock waits for it")
+        while True:
+            with self.lock:
+                self._landed.wait_for(lambda: self._in_flight == 0)
+                due = self.store.next_due(hooks=True)
+                if due is None or (instant is not None and due > instant):
+                    break
+                self.clock.forward_to(due)
+                timer = self.store.pop_due(due, hooks=True)
+                if timer is not None:
+                    self._fire(timer)
+            self._post()
+        if instant is not None:
+            self.clock.forward_to(instant)
 
     def close(self) -> None:
         """Forget all that is to come: no job moves and no hook is sent any more."""
@@ -212,9 +241,10 @@ class Tenant:
     def tick(self) -> None:
         """Do what is due by now and send the hooks that are, without waiting for them."""
         with self.lock:
-            self._fire_due(hooks=True)
+            self._fire_due(self.clock.now(), hooks=True)
             if self.clock.auto:
                 self._run_while_idle()
+        self._post()
 
     def next_tick_in(self) -> float | None:
         """Return the real seconds until `tick` should be called; None when time alone will bring no hook."""
@@ -233,27 +263,18 @@ class Tenant:
 
     def _drain(self) -> float:
         now = self.clock.now()
-        due = self.store.next_due(hooks=False)
-        if due is not None and due <= now:
-            self._fire_due(hooks=False)
+        self._fire_due(now, hooks=False)
         return now
 
-    def _fire_due(self, *, hooks: bool) -> None:
-        now = self.clock.now()
+    def _fire_due(self, now: float, *, hooks: bool) -> None:
         while (timer := self.store.pop_due(now, hooks=hooks)) is not None:
-            self._fire(timer)
-
-    def _fire_next(self, due: float) -> None:
-        timer = self.store.pop_due(due, hooks=True)
-        if timer is not None:
             self._fire(timer)
 
     def _to_next_event(self, *, hooks: bool) -> bool:
         due = self.store.next_due(hooks=hooks)
         if due is None:
             return False
-        self.clock.jump(max(due, self.clock.now()))
-        self._fire_due(hooks=hooks)
+        self._fire_due(self.clock.forward_to(due), hooks=hooks)
         return True
 
     def _run_while_idle(self) -> None:
@@ -261,10 +282,6 @@ class Tenant:
         self._written_at_tick = self.journal.written
         while idle and self.store.hooks_expected and not self._in_flight and self._to_next_event(hooks=True):
             pass
-
-    def _settled_due(self) -> float | None:
-        self._landed.wait_for(lambda: self._in_flight == 0)
-        return self.store.next_due(hooks=True)
 
     def _fire(self, timer: Timer) -> None:
         if timer.kind is TimerKind.DELIVER:
@@ -302,18 +319,47 @@ class Tenant:
 
     def _send(self, delivery: Delivery, due: float) -> None:
         self._in_flight += 1
+        self._outbox.append((delivery, due))
 
+    def _post(self) -> None:
+        """Hand over what is to be sent; without the lock, for a receiver may well call back."""
+        with self.lock:
+            outbox, self._outbox = self._outbox, []
+        self._posting.add(get_ident())
+        try:
+            for delivery, due in outbox:
+                self._hand_over(delivery, due)
+        finally:
+            self._posting.discard(get_ident())
+
+    def _hand_over(self, delivery: Delivery, due: float) -> None:
         def landed(future: Future[Receipt]) -> None:
-            with self.lock:
-                self._in_flight -= 1
-                self._landed.notify_all()
-                if self._closed:
-                    return
-                change = engine.after_delivery(
-                    self.store.deliveries[delivery.id], future.result(), attempted_at=due, rules=self.rules
-                )
-                self.store.commit(change)
-                self.journal.note_attempt(change.deliveries[0], change.deliveries[0].attempts[-1])
-                self._expect_hooks()
+            try:
+                receipt = future.result()
+            except BaseException as error:  # noqa: BLE001 - whatever it was, the clock must not wait for ever
+                receipt = _broken(error)
+            self._land(delivery, due, receipt)
 
-        self._deliverer.deliver(delivery).add_done_callback(landed)
+        try:
+            future = self._deliverer.deliver(delivery)
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._land(delivery, due, _broken(error))
+        else:
+            future.add_done_callback(landed)
+
+    def _land(self, delivery: Delivery, due: float, receipt: Receipt) -> None:
+        with self.lock:
+            self._in_flight -= 1
+            self._landed.notify_all()
+            if self._closed:
+                return
+            current = self.store.deliveries[delivery.id]
+            change = engine.after_delivery(current, receipt, attempted_at=due, rules=self.rules)
+            self.store.commit(change)
+            self._expect_hooks()
+        self.journal.note_attempt(change.deliveries[0], change.deliveries[0].attempts[-1])
+
+
+def _broken(error: BaseException) -> Receipt:
+    _log.error("a deliverer failed", exc_info=error)
+    return Receipt(None, f"the deliverer failed: {error!r}")

@@ -8,6 +8,7 @@ from threading import Condition, Thread
 
 from mock_server.tenant import Tenant
 
+_LONGEST = 3600.0
 _log = logging.getLogger("fluxmock.ticker")
 
 
@@ -62,5 +63,6 @@ class Ticker:
                     for tenant in ready:
                         del self._due[tenant]
                     return ready
-                self._wanted.wait(min(self._due.values(), default=now + 3600.0) - now)
+                # A wait has a longest: some clocks are so slow that their next event is years away.
+                self._wanted.wait(min(min(self._due.values(), default=now + _LONGEST) - now, _LONGEST))
         return None

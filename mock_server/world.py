@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from threading import Lock
 
 from mock_server.clock import Clock
@@ -19,6 +20,9 @@ from mock_server.scenario import Scenario
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.ticker import Ticker
+
+_MANY_TENANTS = 1000
+_OF_THE_WORLD = frozenset({"key", "hook_allow", "hook_timeout", "max_body", "scenario"})
 
 
 class World:
@@ -58,16 +62,14 @@ class World:
         self._ticker = Ticker()
         self._lock = Lock()
         self._tenants: dict[str, Tenant] = {}
-        self._by_tag: dict[bytes, Tenant] = {}
+        self._keys_by_tag: dict[bytes, set[str]] = {}
 
-    def find(self, key: str | None) -> Tenant | None:
-        """Return the tenant that an API key opens, or None when it opens none."""
-        if key is None:
+    def find(self, key: str | None, *, make: bool = True) -> Tenant | None:
+        """Return the tenant that an API key opens, or None when it opens none, or one that is not to be made."""
+        if key is None or not key.strip() or (self.settings.key and key not in self.settings.key):
             return None
         tenant = self._tenants.get(key)
-        if tenant is None and key.strip() and (not self.settings.key or key in self.settings.key):
-            return self.tenant(key)
-        return tenant
+        return self.tenant(key) if tenant is None and make else tenant
 
     def tenant(self, key: str, **changes: object) -> Tenant:
         """
@@ -83,12 +85,15 @@ class World:
 
     def reset(self, key: str, **changes: object) -> Tenant:
         """Make the tenant of `key` anew, empty, with `changes` to the settings; raises SettingsError."""
+        for name in changes.keys() & _OF_THE_WORLD:
+            raise SettingsError(f"{name}: one for all tenants, so it cannot be set for one of them")
         settings = self.settings.replaced(**changes)
         product = load_product(settings.product) if "product" in changes else self.product
         with self._lock:
             old = self._tenants.get(key)
             if old is not None:
                 old.close()
+                self._keys_by_tag[old.source.tag].discard(key)
             return self._make(key, settings, product)
 
     def _make(self, key: str, settings: Settings, product: Product) -> Tenant:
@@ -101,21 +106,25 @@ class World:
             key, settings, product, self._deliverer, director=director, observer=self._observer, wake=self._ticker.watch
         )
         self._tenants[key] = tenant
-        self._by_tag[tenant.source.tag] = tenant
+        self._keys_by_tag.setdefault(tenant.source.tag, set()).add(key)
         return tenant
 
     def owner(self, job_id: str) -> Tenant | None:
-        """Return the tenant that has a job of that id, whoever it is."""
-        return next((tenant for tenant in list(self._tenants.values()) if job_id in tenant.store.jobs), None)
+        """Return the tenant that has a job of that id, looking at no more than the first thousand of them."""
+        some = islice(list(self._tenants.values()), _MANY_TENANTS)
+        return next((tenant for tenant in some if job_id in tenant.store.jobs), None)
 
     def image(self, name: str) -> tuple[Tenant, Job] | None:
         """Return the job, and its tenant, that an image name (without .webp) stands for."""
         read = read_image_name(name)
-        tenant = self._by_tag.get(read[0]) if read else None
-        if read is None or tenant is None:
+        if read is None:
             return None
-        job = tenant.store.jobs.get(read[1])
-        return None if job is None else (tenant, job)
+        tag, job_id = read
+        for key in tuple(self._keys_by_tag.get(tag, ())):
+            tenant = self._tenants[key]
+            if job_id in tenant.store.jobs:
+                return tenant, tenant.store.jobs[job_id]
+        return None
 
     def close(self) -> None:
         """Stop the threads; no hook is sent any more."""

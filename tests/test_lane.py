@@ -31,7 +31,9 @@ BODIES = st.one_of(
 )
 HEADERS = st.dictionaries(
     st.sampled_from(["HTTP_TT_API_KEY", "HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_HOST"]),
-    st.sampled_from(["a-key", "another-key", "", "unlisted", "example.test:80", "<bad>"]),
+    st.sampled_from(
+        ["a-key", "another-key", "", "unlisted", "example.test:80", "<bad>", "a..b", "[::1]:80", "x:99999"]
+    ),
     max_size=3,
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,9 +16,10 @@ from support import Caller, explained
 
 from mock_server.clock import EPOCH, Clock, parse_clock
 from mock_server.control import TenantControl
+from mock_server.engine import Event
 from mock_server.errors import IllegalTransition, UnknownJob
 from mock_server.hooks.deliverer import RecordingDeliverer
-from mock_server.model import Account, JobState, Order
+from mock_server.model import Account, Delivery, JobState, Order, Receipt, later
 from mock_server.product import load_product
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
@@ -84,8 +87,9 @@ def test_changing_the_rate_never_makes_time_leap() -> None:
 
 def test_time_only_goes_forward() -> None:
     clock = Clock(parse_clock("frozen"))
+    assert clock.forward_to(EPOCH - 1) == EPOCH
     with pytest.raises(ValueError, match="^time can't go backwards"):
-        clock.jump(EPOCH - 1)
+        tenant().advance_to(EPOCH - 1)
     with pytest.raises(ValueError, match="^time can't go backwards"):
         control().clock.advance(-1)
 
@@ -109,33 +113,164 @@ def test_jobs_beyond_the_slots_wait_for_one_in_order() -> None:
     subject.run_until_idle()
     jobs = [subject.job(job_id) for job_id in ids]
     order = sorted(jobs, key=lambda job: job.started_at or 0)
-    for earlier, later in pairwise(order):
-        assert later.started_at == earlier.finished_at
+    for before, after in pairwise(order):
+        assert after.started_at == before.finished_at
     ready = sorted(jobs, key=lambda job: job.submitted_at + job.plan.queue_seconds)
     assert order == ready
 
 
-@settings(max_examples=60)
+MILLISECONDS = st.integers(0, 40_000)
+
+
+@settings(max_examples=100)
 @given(
-    first=st.floats(0, 40),
-    second=st.floats(0, 40),
+    steps=st.lists(MILLISECONDS, min_size=1, max_size=6),
     jobs=st.integers(1, 6),
     slots=st.integers(1, 3),
     retries=st.lists(st.floats(0.1, 20), max_size=3),
+    clock=st.sampled_from(["frozen", "frozen@2026-07-01T12:34:56.789Z"]),
 )
-def test_advancing_twice_is_advancing_once(
-    first: float, second: float, jobs: int, slots: int, retries: list[float]
+def test_advancing_in_steps_is_advancing_once(
+    steps: list[int], jobs: int, slots: int, retries: list[float], clock: str
 ) -> None:
-    def run(*steps: float) -> tuple[object, ...]:
-        subject = tenant(RecordingDeliverer(500), slots=slots, hook_retry=retries)
+    def run(*milliseconds: int) -> tuple[object, ...]:
+        subject = tenant(RecordingDeliverer(500), slots=slots, hook_retry=retries, clock=clock)
         for _ in range(jobs):
             subject.submit(HOOKED)
-        for step in steps:
-            subject.advance_to(step)
+        for step in milliseconds:
+            subject.advance(step / 1000)
         return subject.store.jobs, subject.store.deliveries, subject.store.postings, subject.clock.now()
 
-    target = EPOCH + first + second
-    assert run(EPOCH + first, target) == run(target)
+    assert run(*steps) == run(sum(steps))
+
+
+def test_the_plan_of_a_job_may_be_walked_in_any_steps() -> None:
+    for seed in range(100):
+        subject = tenant(seed=seed)
+        job = subject.submit(ORDER)
+        subject.advance(job.plan.queue_seconds)
+        assert subject.job(job.id).state is JobState.RUNNING
+        subject.advance(job.plan.run_seconds / 2)
+        subject.advance_to(subject.job(job.id).started_at + job.plan.run_seconds)
+        assert subject.job(job.id).state is JobState.SUCCESS
+
+
+@pytest.mark.parametrize("pace", ["real", "x60", "x1000000"])
+def test_a_clock_that_runs_can_be_steered(pace: str) -> None:
+    steered = control(clock=pace)
+    for _ in range(50):
+        steered.clock.freeze()
+        steered.clock.run(60.0)
+        steered.clock.auto()
+        steered.clock.run(1e6)
+        steered.clock.advance(0.000001)
+        steered.clock.advance(1.0)
+        steered.clock.run_until_idle()
+
+
+def test_auto_makes_a_clock_move_with_every_fetch() -> None:
+    world = World(Settings.of(clock="x2"), deliverer=RecordingDeliverer())
+    steered = TenantControl(world, "k")
+    steered.clock.auto()
+    assert (steered.clock.rate, steered.clock.is_auto) == (0, True)
+    job = world.tenant("k").submit(ORDER)
+    states = [world.tenant("k").fetch(job.id).state for _ in range(3)]
+    assert states == [JobState.PENDING, JobState.RUNNING, JobState.SUCCESS]
+    world.close()
+
+
+def test_what_a_deliverer_does_wrong_is_a_failed_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(delivery: Delivery) -> Receipt:
+        raise LookupError("on purpose")
+
+    subject = tenant(RecordingDeliverer(broken), hook_retry="5")
+    subject.submit(HOOKED)
+    subject.run_until_idle()
+    (delivery,) = subject.store.deliveries.values()
+    assert [attempt.receipt.ok for attempt in delivery.attempts] == [False, False]
+    assert "on purpose" in str(delivery.attempts[0].receipt.error)
+
+
+def test_a_receiver_in_the_same_thread_may_look_but_not_move_the_clock() -> None:
+    seen: list[object] = []
+
+    def receiver(delivery: Delivery) -> Receipt:
+        seen.append(subject.fetch(delivery.job_id).state)
+        with pytest.raises(RuntimeError, match="the clock waits for it"):
+            subject.advance(1)
+        return Receipt(200)
+
+    subject = tenant(RecordingDeliverer(receiver))
+    subject.submit(HOOKED)
+    subject.advance(100)
+    assert seen == [JobState.SUCCESS]
+
+
+def test_forced_starts_do_not_raise_the_limit_for_good() -> None:
+    subject = tenant(slots=1)
+    jobs = [subject.submit(ORDER) for _ in range(8)]
+    for job in jobs[:3]:
+        subject.force(job.id, Event.START)
+    most = 3
+    while subject.store.unfinished:
+        before = subject.store.running
+        subject._walk_to(subject.store.next_due(hooks=True))
+        most = max(1, min(most, before))
+        assert subject.store.running <= max(before, 1)
+    assert most == 1
+
+
+def test_time_set_for_a_job_that_was_finished_by_hand_is_no_event() -> None:
+    subject = tenant()
+    job = subject.submit(ORDER)
+    subject.force(job.id, Event.SUCCEED)
+    subject.run_until_idle()
+    assert subject.clock.now() == EPOCH
+
+
+def test_only_a_job_that_succeeded_has_an_image_url(emulate: Emulate) -> None:
+    caller = emulate(progress="manual")
+    steered = TenantControl(caller.app.world, caller.key)
+    job_id = caller.submit()
+    with pytest.raises(IllegalTransition, match="only one that is SUCCESS"):
+        steered.jobs.image_url(job_id)
+    steered.jobs.finish(job_id)
+    assert steered.jobs.image_url(job_id) == caller.fetch(job_id)["data"]["imageUrl"]
+
+
+def test_a_very_slow_clock_does_not_stop_the_time_of_others(emulate: Emulate) -> None:
+    sent = RecordingDeliverer(500)
+    caller = emulate(deliverer=sent, clock="x0.000001", progress="immediate", hook_retry="86400")
+    caller.submit(hookUrl="http://127.0.0.1:9/slow")
+    wait_until(lambda: len(sent.sent) == 1)
+    Caller(caller.app, "other").submit(hookUrl="http://127.0.0.1:9/other")
+    wait_until(lambda: len(sent.sent) == 2)
+
+
+def test_retries_come_by_themselves(emulate: Emulate) -> None:
+    sent = RecordingDeliverer(500)
+    caller = emulate(deliverer=sent, clock="x1000", progress="immediate", hook_retry="20,20")
+    caller.submit(hookUrl="http://127.0.0.1:9/hook")
+    wait_until(lambda: len(sent.sent) == 3)
+
+
+def test_events_that_are_looked_at_late_have_their_own_time() -> None:
+    real = FakeTime()
+    subject = tenant(clock="x1@2026-01-01")
+    subject.clock = Clock(parse_clock("x1@2026-01-01"), real=real)
+    job = subject.submit(ORDER)
+    real.seconds = 5000.0
+    done = subject.fetch(job.id)
+    assert done.started_at == later(job.submitted_at, job.plan.queue_seconds)
+    assert done.finished_at == later(done.started_at, job.plan.run_seconds)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return when `holds()`; fail after 20 s of real time."""
+    event, deadline = threading.Event(), time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        event.wait(0.002)
 
 
 def test_an_auto_clock_moves_one_event_for_every_fetch(emulate: Emulate) -> None:

@@ -31,7 +31,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "backlog", "blocked", "busy", "deadline", "eof", "expected", "reader", "server", "timed", "transport",
+        "backlog", "blocked", "busy", "deadline", "eof", "expected", "reader", "server", "timed", "transport", "unsent",
         "waiting",
     )  # fmt: skip
 
@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
         self.waiting: collections.deque[tuple[WSGIEnvironment, bytes]] = collections.deque()
         self.backlog: collections.deque[bytes] = collections.deque()
         self.busy = self.blocked = self.eof = self.expected = self.timed = False
+        self.unsent = 0
         self.deadline = server.tick + server.idle_ticks
 
     # From the transport, which sets TCP_NODELAY by itself.
@@ -102,12 +103,17 @@ class Connection(asyncio.Protocol):
         """Act on a deadline that has passed."""
         if self.busy:  # the application takes as long as it takes
             return
+        unsent = self.transport.get_write_buffer_size()
+        if unsent and unsent != self.unsent:  # slow, but it reads
+            self.unsent = unsent
+            self.deadline = self.server.tick + self.server.linger_ticks
+            return
         if self.reader.receiving:
             self.reader.refuse(
                 f"expected the whole request within {self.server.limits.slow_seconds:g} seconds, "
                 f"got {self.reader.progress()}; send it faster, and all that Content-Length announces"
             )
-        elif self.transport.get_write_buffer_size():
+        elif unsent:
             self.transport.abort()  # close() would wait for a client that does not read
         else:
             self.transport.close()
@@ -165,6 +171,7 @@ class Connection(asyncio.Protocol):
         self._sent(ending)
 
     def _sent(self, ending: bytes) -> None:
+        self.unsent = self.transport.get_write_buffer_size()
         if ending is CLOSE:
             self._finish()
         else:

@@ -10,6 +10,7 @@ import colorsys
 import hashlib
 import io
 import math
+import re
 import unicodedata
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ _LINE = 1.28  # line height in units of the font size
 _SLACK = 1.025  # how much wider than measured FreeType may draw, since it rounds each character to whole pixels
 _MOST_CHARACTERS = 2000  # more than any panel holds at the smallest size
 _CANVAS = 400  # longest side that the background is painted at; stretching it is what makes it soft
+
+
+_LINE_END = re.compile("[\u2028\u2029\x85]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ def _add_panel(image: Image.Image, picture: Picture, hue: float) -> None:
     small = max(8, round(scale * 0.018))
     foot = round(small * 1.9)
     sizes = range(max(9, round(scale * 0.026)), max(10, round(scale * 0.07)) + 1)
-    text = _typeset(picture.prompt, room, round(height * share) - 2 * padding - foot, sizes)
+    text = _typeset(_LINE_END.sub("\n", picture.prompt), room, round(height * share) - 2 * padding - foot, sizes)
     caption = _typeset(
         f"{picture.mode}  ·  {picture.width}x{picture.height}  ·  fluxmock",
         room,

@@ -30,7 +30,7 @@ _LOCK = threading.RLock()
 _EMOJI_STYLE = "\ufe0f"
 _MOST_FACES = 200  # a designer's machine has thousands; looking for a missing character must stay quick
 _MOST_MARKS = 8  # on one base: more than any language stacks
-_BROKEN = (OSError, struct.error, IndexError, ValueError)  # what a damaged font file comes to
+_BROKEN = (RuntimeError, OSError, struct.error, IndexError, ValueError)  # what a damaged font file comes to
 
 # Fonts that cover much, best first, by how their files' names begin without "-", "_" and blanks.
 _KNOWN = (
@@ -200,7 +200,7 @@ def _has_all(face: Face, text: str) -> bool:
 @lru_cache(maxsize=50_000)
 def _has(face: Face, char: str) -> bool:
     # Unassigned characters are asked for as any other: fonts may know a newer Unicode than Python does.
-    if unicodedata.category(char) in {"Cc", "Cs", "Co"}:
+    if unicodedata.category(char) in {"Cc", "Cs", "Co", "Zl", "Zp"}:
         return False
     try:
         if not _glyph(_character_map(face), ord(char)):

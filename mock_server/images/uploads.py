@@ -164,12 +164,10 @@ def _png(data: bytes) -> _Slim:
 def _jpeg(data: bytes) -> _Slim:
     kept, at, orientation = [data[:2]], 2, 1
     sizes = [(0, 0)]
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         marker = data[at + 1]
         if data[at] != 0xFF:
             raise ValueError(f"no marker where one must be, at byte {at}")
-        if len(kept) > _MAX_SEGMENTS:
-            raise ValueError(f"more than {_MAX_SEGMENTS} segments")
         if marker == 0xFF:  # filling
             at += 1
             continue
@@ -186,6 +184,8 @@ def _jpeg(data: bytes) -> _Slim:
         if marker in {0xE0, 0xEE} or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(segment)
         at += 2 + max(2, length)
+    else:
+        raise ValueError(f"more than {_MAX_SEGMENTS} segments")
     scans = data.count(b"\xff\xda", at)
     if scans > _MAX_SCANS:
         raise ValueError(f"{scans} scans instead of at most {_MAX_SCANS}")
