@@ -119,6 +119,9 @@ class _NoWire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"sockname": ("127.0.0.1", 8787), "peername": ("127.0.0.1", 50000)})
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Take it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import pty
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from support import PROMPT
@@ -105,6 +107,23 @@ def test_it_writes_a_readable_line_per_request_and_never_the_whole_key(start: St
         r"^\d\d:\d\d:\d\dZ  200  POST /flux/generate  key a-ke…#[0-9a-f]{4}  job [0-9a-f-]{36}$", seen, re.MULTILINE
     )
     assert "\x1b[" not in seen
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_waiting(start: Start, tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    process = start("--ready-file", str(ready), "--progress", "immediate")
+    while not ready.exists():
+        assert process.poll() is None
+    url = urlsplit(json.loads(ready.read_text())["url"])
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=20)
+    headers = {"TT-API-KEY": "k", "Content-Type": "application/json"}
+    for _ in range(1500):  # lines of more than the 64 KiB that a pipe holds
+        connection.request("POST", "/flux/generate", json.dumps(PROMPT), headers)
+        answer = connection.getresponse()
+        assert (answer.status, len(answer.read()) > 0) == (200, True)
+    connection.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -84,6 +84,16 @@ def test_retries_come_at_their_instants_under_one_id(emulate: Emulate) -> None:
     assert [entry.at for entry in hooks] == [attempt.at for attempt in delivery.attempts]
 
 
+def test_the_whole_schedule_is_used(emulate: Emulate) -> None:
+    sent = RecordingDeliverer(500)
+    caller = emulate(deliverer=sent, progress="immediate", hook_retry="1,2,4,8")
+    caller.submit(hookUrl=HOOK)
+    subject = caller.app.world.tenant(caller.key)
+    subject.run_until_idle()
+    (delivery,) = subject.store.deliveries.values()
+    assert [attempt.at - EPOCH for attempt in delivery.attempts] == [0, 1, 3, 7, 15]
+
+
 def test_without_a_schedule_there_is_one_post(emulate: Emulate) -> None:
     sent = RecordingDeliverer(500)
     caller = emulate(deliverer=sent, progress="immediate")

@@ -26,31 +26,53 @@ ORDER_OF_STATUS = ["PENDING_QUEUE", "ON_QUEUE", "SUCCESS", "FAILED"]
 
 
 class Emulator(RuleBasedStateMachine):
-    """What a client sees of two tenants, against what it was told before."""
+    """
+    What a client sees of two tenants, against what it was told before.
+
+    Everything happens to a twin as well, on which time is walked in one step where it was walked in several: so the
+    twin's answers are the same, or time is not additive.
+    """
 
     jobs = Bundle("jobs")
-    server: Server
 
     @initialize(slots=st.integers(1, 3), refund=st.booleans())
     def start(self, slots: int, refund: bool) -> None:
-        self.sent = RecordingDeliverer()
-        self.server = mock_server.serve(
-            port=0, clock="frozen", contract="2026-03", slots=slots, refund=refund, balance=BALANCE, queue=QUEUE,
-            deliverer=self.sent,
-        ).__enter__()  # fmt: skip
-        url = urlsplit(self.server.url)
-        self.http = http.client.HTTPConnection(str(url.hostname), url.port, timeout=20)
-        self.tenants = {key: self.server.tenant(key) for key in KEYS}
-        self.refund = refund
+        self.servers = [
+            mock_server.serve(
+                port=0,
+                clock="frozen",
+                contract="2026-03",
+                slots=slots,
+                refund=refund,
+                balance=BALANCE,
+                queue=QUEUE,
+                deliverer=RecordingDeliverer(500),
+                hook_retry="3,7",
+                public_url="http://same.test",
+            ).__enter__()
+            for _ in range(2)
+        ]
+        self.https = [self.connect(server) for server in self.servers]
+        self.tenants = {key: self.servers[0].tenant(key) for key in KEYS}
+        self.twins = {key: self.servers[1].tenant(key) for key in KEYS}
+        self.slots, self.refund = slots, refund
         self.owner: dict[str, str] = {}
         self.mode: dict[str, str] = {}
         self.last: dict[str, Any] = {}
 
+    def connect(self, server: Server) -> http.client.HTTPConnection:
+        url = urlsplit(server.url)
+        return http.client.HTTPConnection(str(url.hostname), url.port, timeout=20)
+
     def call(self, key: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         headers = {"TT-API-KEY": key, "Content-Type": "application/json"}
-        self.http.request("POST", path, json.dumps(body), headers)
-        answer = self.http.getresponse()
-        return answer.status, json.loads(answer.read())
+        answers = []
+        for connection in self.https:
+            connection.request("POST", path, json.dumps(body), headers)
+            answer = connection.getresponse()
+            answers.append((answer.status, answer.read()))
+        assert answers[0] == answers[1], "twins answer alike"
+        return answers[0][0], json.loads(answers[0][1])
 
     @rule(target=jobs, key=st.sampled_from(KEYS), mode=MODES, hook=st.booleans())
     def submit(self, key: str, mode: str, hook: bool) -> Any:
@@ -89,18 +111,37 @@ class Emulator(RuleBasedStateMachine):
         if status == 404:
             assert answer["data"] is None, "no tenant sees another"
 
-    @rule(key=st.sampled_from(KEYS), seconds=st.floats(0, 30))
-    def advance(self, key: str, seconds: float) -> None:
+    @rule(key=st.sampled_from(KEYS), steps=st.lists(st.integers(0, 15_000), min_size=1, max_size=3))
+    def advance(self, key: str, steps: list[int]) -> None:
         other = self.tenants["beta" if key == "alpha" else "alpha"]
         before = (other.clock.now(), list(other.jobs))
-        self.tenants[key].clock.advance(seconds)
+        for step in steps:
+            self.tenants[key].clock.advance(step / 1000)
+        self.twins[key].clock.advance(sum(steps) / 1000)
         assert before == (other.clock.now(), list(other.jobs)), "no clock moves another tenant"
 
     @rule(job=consumes(jobs))
     def fail(self, job: str) -> None:
-        tenant = self.tenants[self.owner[job]]
-        if not tenant.jobs.get(job).state.final:
-            assert tenant.jobs.fail(job).state is JobState.FAILED
+        owner = self.owner[job]
+        if not self.tenants[owner].jobs.get(job).state.final:
+            assert self.tenants[owner].jobs.fail(job).state is JobState.FAILED
+            self.twins[owner].jobs.fail(job)
+            for world in (self.tenants, self.twins):
+                world[owner].clock.advance(0)  # its hook is due now, and would come a little later by itself
+
+    @invariant()
+    def advancing_in_steps_is_advancing_once(self) -> None:
+        for key, tenant in getattr(self, "tenants", {}).items():
+            twin = self.twins[key]
+            assert tenant.clock.now() == twin.clock.now()
+            assert list(tenant.jobs) == list(twin.jobs)
+            assert list(tenant.hooks) == list(twin.hooks)
+            assert list(tenant.ledger) == list(twin.ledger)
+
+    @invariant()
+    def no_more_run_than_there_are_slots(self) -> None:
+        for tenant in getattr(self, "tenants", {}).values():
+            assert sum(job.state is JobState.RUNNING for job in tenant.jobs) <= self.slots
 
     @invariant()
     def ledgers_balance(self) -> None:
@@ -125,9 +166,10 @@ class Emulator(RuleBasedStateMachine):
             assert sorted(delivery.job_id for delivery in tenant.hooks) == sorted(asked)
 
     def teardown(self) -> None:
-        if hasattr(self, "server"):
-            self.http.close()
-            self.server.__exit__(None, None, None)
+        for connection in getattr(self, "https", []):
+            connection.close()
+        for server in getattr(self, "servers", []):
+            server.__exit__(None, None, None)
 
 
 Emulator.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
