@@ -79,7 +79,8 @@ class Api:
         return Answer(status, body, list(error.headers), explanation)
 
     def _noted(self, tenant: Tenant | None, call: Call, answer: Answer) -> Answer:
-        answer.explanation = shortened(answer.explanation)
+        if answer.explanation:
+            answer.explanation = shortened(answer.explanation)
         if tenant is None:
             self.world.strays.note_request(self.world.clock.now(), call, answer)
         else:
@@ -89,6 +90,8 @@ class Api:
     # POST /flux/generate
 
     def _generate(self, tenant: Tenant, call: Call) -> Answer:
+        if call.content_type == JSON:
+            return self._submit(tenant, call, "generate", bodies.read_json(_not_too_long(call)), ())
         form = _read_body(call, takes=(JSON, FORM, MULTIPART))
         values, remarks = form.fields, _repeats(form)
         if form.files:
@@ -161,7 +164,9 @@ class Api:
     def _fetch(self, tenant: Tenant, call: Call) -> Answer:
         values: dict[str, Any] = {}
         remarks: tuple[str, ...] = ()
-        if call.body and (call.method == "POST" or bodies.media_type(call.content_type) == JSON):
+        if call.body and call.content_type == JSON:
+            values = bodies.read_json(_not_too_long(call))
+        elif call.body and (call.method == "POST" or bodies.media_type(call.content_type) == JSON):
             form = _read_body(call, takes=(JSON, MULTIPART, FORM))
             values, remarks = form.fields, _repeats(form)
             if "jobId" not in values and any(part.name == "jobId" for part in form.files):
@@ -208,18 +213,23 @@ class Api:
 
 
 def _read_body(call: Call, *, takes: tuple[str, ...]) -> Form:
-    kind = JSON if call.content_type == JSON else bodies.media_type(call.content_type)
+    kind = bodies.media_type(call.content_type)
     if kind not in takes:
         raise ApiError(415, diagnose.wrong_type(call, takes=takes))
-    if kind != MULTIPART and len(call.body) > bodies.MAX_TEXT_BYTES:
-        raise ApiError(
-            413, f"expected at most {bodies.MAX_TEXT_BYTES} bytes in a body without files, got {len(call.body)}"
-        )
+    if kind != MULTIPART:
+        _not_too_long(call)
     if kind == JSON:
         return Form(bodies.read_json(call.body))
     if kind == FORM:
         return bodies.read_urlencoded(call.body)
     return bodies.read_multipart(call.content_type, call.body)
+
+
+def _not_too_long(call: Call) -> bytes:
+    if len(call.body) > bodies.MAX_TEXT_BYTES:
+        size = len(call.body)
+        raise ApiError(413, f"expected at most {bodies.MAX_TEXT_BYTES} bytes in a body without files, got {size}")
+    return call.body
 
 
 def _repeats(form: Form) -> tuple[str, ...]:

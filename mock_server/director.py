@@ -51,6 +51,10 @@ class Director:
             plan = replace(plan, failure=token[2] or self._failure)
         return plan
 
+    def has_nothing_for(self, order: Order) -> bool:
+        """Whether no rule is about jobs that were ordered so."""
+        return not self._scenario_of(order).rules
+
     def turn(self, target: Target, order: Order, job: int) -> Turn | None:
         """Count a call; return the turn that it takes (seconds are the tenant's), or None when all goes well."""
         scenario = self._scenario_of(order)

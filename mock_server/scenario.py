@@ -177,6 +177,15 @@ class Scenario:
         return None
 
 
+ALL_GOES_WELL = Scenario()
+"""What happens without a scenario."""
+
+
+def all_goes_well() -> Scenario:
+    """Return the scenario in which nothing special happens."""
+    return ALL_GOES_WELL
+
+
 def read_scenario(data: Mapping[str, Any]) -> Scenario:
     """Return the scenario that `data` describes, which fits `schemas/scenario.schema.json`."""
     return Scenario(

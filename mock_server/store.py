@@ -102,6 +102,8 @@ class MemoryStore:
 
     def pop_due(self, now: float, *, hooks: bool) -> Timer | None:
         """Take out the first timer that is due at `now`; None when none is."""
+        if not (self._job_timers or (hooks and self._hook_timers)):
+            return None
         first = self._first(hooks)
         if first is None or first[0] > now:
             return None

@@ -24,7 +24,7 @@ from mock_server.model import Account, Change, Delivery, Job, JobState, Order, P
 from mock_server.product import Product
 from mock_server.ratelimit import Window
 from mock_server.render import Renderer
-from mock_server.scenario import Scenario, Target, Turn
+from mock_server.scenario import Target, Turn, all_goes_well
 from mock_server.settings import ProgressKind, Settings
 from mock_server.store import MemoryStore
 
@@ -71,7 +71,7 @@ class Tenant:
         self.journal = Journal(key, settings.journal, observer)
         self.source = Source(settings.seed, key)
         self.renderer = Renderer(self.contract, product, self.source.tag, null_data=settings.data == "null")
-        self.director = director or Director(Scenario, self.source, None, product.failure)
+        self.director = director or Director(all_goes_well, self.source, None, product.failure)
         opening = Posting(self.clock.now(), Account.PURCHASED, Account.AVAILABLE, settings.balance)
         self.store = MemoryStore(opening)
         self._window = Window(settings.rate_limit) if settings.rate_limit else None
@@ -120,6 +120,8 @@ class Tenant:
 
     def turn(self, target: Target, order: Order, job: Job | None = None) -> Turn | None:
         """Return the turn that the answer to a call takes, for a new job or an old one; None when all goes well."""
+        if self.director.has_nothing_for(order):
+            return None
         with self.lock:
             turn = self.director.turn(target, order, self.store.submitted + 1 if job is None else job.number)
             return turn and Turn(turn.twist, turn.seconds / (self.clock.rate or 1.0))

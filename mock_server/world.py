@@ -16,7 +16,7 @@ from mock_server.identity import Source, read_image_name
 from mock_server.journal import Journal, Observer, log_explained
 from mock_server.model import Job
 from mock_server.product import Product, load_product
-from mock_server.scenario import Scenario
+from mock_server.scenario import Scenario, all_goes_well
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.ticker import Ticker
@@ -43,7 +43,7 @@ class World:
         observer: Observer | None = log_explained,
     ) -> None:
         self.settings = settings or Settings()
-        self._scenario: Callable[[], Scenario] = Scenario
+        self._scenario: Callable[[], Scenario] = all_goes_well
         if self.settings.scenario is not None:
             # YAML takes 15 ms to import, and most worlds need none.
             from mock_server.scenario_files import WatchedScenario
