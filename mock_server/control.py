@@ -5,15 +5,18 @@ Thin views on the tenant; every value that they hand out is frozen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeVar, overload
+from pathlib import Path
+from typing import Any, TypeVar, overload
 
 from mock_server.engine import Event
 from mock_server.errors import IllegalTransition
 from mock_server.journal import Journal
 from mock_server.model import Account, Delivery, Job, JobState, Posting
+from mock_server.scenario import Scenario
 from mock_server.tenant import Tenant
 from mock_server.world import World
 
@@ -190,6 +193,27 @@ class TenantControl:
     def journal(self) -> Journal:
         """Its requests, answers and hook attempts."""
         return self._get().journal
+
+    def scenario(self, source: str | Path | Mapping[str, Any] | Scenario) -> None:
+        """
+        Play another scenario from now on; calls are counted from 1 again.
+
+        Args:
+            source: the name of a ready-made one, a file, the data of one, or one that was read. Its settings do not
+                count here; `reset` takes settings.
+
+        Raises:
+            ScenarioError: it cannot be used.
+        """
+        from mock_server.scenario_files import find_scenario, parse_scenario
+
+        if isinstance(source, Mapping):
+            chosen = parse_scenario(json.dumps(source))
+        else:
+            chosen = source if isinstance(source, Scenario) else find_scenario(str(source))
+        tenant = self._get()
+        with tenant.lock:
+            tenant.director.use(lambda: chosen)
 
     def reset(self, **changes: object) -> None:
         """Make its world anew, empty, with `changes` to the settings; hooks on their way are forgotten."""

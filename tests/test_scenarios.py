@@ -421,3 +421,15 @@ def test_a_scenario_that_is_none_ends_serve_with_one_line() -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "did you mean lost-hook?" in done.stderr
+
+
+def test_a_tenant_may_play_a_scenario_of_its_own() -> None:
+    with mock_server.serve(port=0, clock="frozen", progress="polls:1", observer=None) as server:
+        steered, caller, other = server.tenant("k"), Caller(server.app, "k"), Caller(server.app, "other")
+        steered.scenario("rate-limited")
+        assert [caller.generate().status_code for _ in range(3)] == [429, 429, 200]
+        steered.scenario({"name": "mine", "rules": [{"on": "job", "then": {"fail": "mine"}}]})
+        assert caller.fetch(caller.submit())["message"] == "mine"
+        assert other.fetch(other.submit())["status"] == "SUCCESS"
+        with pytest.raises(ScenarioError, match="did you mean lost-hook"):
+            steered.scenario("lost-hok")

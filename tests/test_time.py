@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -238,20 +237,35 @@ def test_only_a_job_that_succeeded_has_an_image_url(emulate: Emulate) -> None:
     assert steered.jobs.image_url(job_id) == caller.fetch(job_id)["data"]["imageUrl"]
 
 
+class Counted:
+    """Answers every hook with a 500, and lets a test wait for the next one."""
+
+    def __init__(self) -> None:
+        self._came = threading.Semaphore(0)
+
+    def __call__(self, delivery: Delivery) -> Receipt:
+        self._came.release()
+        return Receipt(500)
+
+    def wait(self) -> None:
+        assert self._came.acquire(timeout=20), "no hook came"
+
+
 def test_a_very_slow_clock_does_not_stop_the_time_of_others(emulate: Emulate) -> None:
-    sent = RecordingDeliverer(500)
-    caller = emulate(deliverer=sent, clock="x0.000001", progress="immediate", hook_retry="86400")
+    hooks = Counted()
+    caller = emulate(deliverer=RecordingDeliverer(hooks), clock="x0.000001", progress="immediate", hook_retry="86400")
     caller.submit(hookUrl="http://127.0.0.1:9/slow")
-    wait_until(lambda: len(sent.sent) == 1)
+    hooks.wait()
     Caller(caller.app, "other").submit(hookUrl="http://127.0.0.1:9/other")
-    wait_until(lambda: len(sent.sent) == 2)
+    hooks.wait()
 
 
 def test_retries_come_by_themselves(emulate: Emulate) -> None:
-    sent = RecordingDeliverer(500)
-    caller = emulate(deliverer=sent, clock="x1000", progress="immediate", hook_retry="20,20")
+    hooks = Counted()
+    caller = emulate(deliverer=RecordingDeliverer(hooks), clock="x1000", progress="immediate", hook_retry="20,20")
     caller.submit(hookUrl="http://127.0.0.1:9/hook")
-    wait_until(lambda: len(sent.sent) == 3)
+    for _ in range(3):
+        hooks.wait()
 
 
 def test_events_that_are_looked_at_late_have_their_own_time() -> None:
@@ -263,14 +277,6 @@ def test_events_that_are_looked_at_late_have_their_own_time() -> None:
     done = subject.fetch(job.id)
     assert done.started_at == later(job.submitted_at, job.plan.queue_seconds)
     assert done.finished_at == later(done.started_at, job.plan.run_seconds)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Return when `holds()`; fail after 20 s of real time."""
-    event, deadline = threading.Event(), time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        event.wait(0.002)
 
 
 def test_an_auto_clock_moves_one_event_for_every_fetch(emulate: Emulate) -> None:
