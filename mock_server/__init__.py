@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mock_server._version import __version__
+
 if TYPE_CHECKING:
     from mock_server.app import create_app
     from mock_server.control import TenantControl
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from mock_server.model import Account, DeliveryState, JobState, Receipt
     from mock_server.serving import Server, serve
     from mock_server.settings import Settings
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Account": "model",

@@ -16,6 +16,7 @@ from flask import Flask, Response, request, send_file
 from werkzeug.exceptions import HTTPException
 
 from mock_server import diagnose, twisting
+from mock_server.admin import admin_blueprint
 from mock_server.api import METHODS, Api
 from mock_server.errors import ApiError
 from mock_server.exchange import Answer, Call, host_of
@@ -105,6 +106,7 @@ def create_app(settings: Settings | None = None, *, world: World | None = None, 
             return ApiError(500, "this is a fault of fluxmock, not of your request; see the log")
         return ApiError(400, f"{error.name}: {error.description}")
 
+    app.register_blueprint(admin_blueprint(world))
     app.lane = FastLane(app.wsgi_app, api, world.settings.max_body)
     inner = app.lane if fast_lane else app.wsgi_app
 

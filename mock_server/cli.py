@@ -197,11 +197,11 @@ def _remarks(host: str, settings: Settings) -> list[str]:
         kind = "auto" if clock.auto else f"x{clock.rate:g}" if clock.rate else "frozen"
         remarks.append(f"Times below are those of each key's own clock ({kind}), in UTC.")
     if not clock.rate and not clock.auto:
-        remarks.append("The clock is frozen, and nothing over HTTP moves it: that takes mock_server.serve() in Python.")
+        remarks.append("The clock is frozen: POST /_mock/clock moves it.")
     if settings.progress.kind is ProgressKind.MANUAL:
-        remarks.append("Jobs wait for somebody to finish them: that takes mock_server.serve() in Python.")
+        remarks.append("Jobs wait for somebody to finish them: POST /_mock/jobs/JOB_ID does.")
     if host not in {"127.0.0.1", "::1", "localhost"}:
-        remarks.append(f"Careful: {host} can be reached from other machines.")
+        remarks.append(f"Careful: {host} can be reached from other machines, though /_mock needs the --admin-token.")
     return remarks
 
 

@@ -56,6 +56,10 @@ class ClockControl:
         """Move on to `instant`, event by event; ValueError if it lies in the past."""
         self._get().advance_to(instant.timestamp() if isinstance(instant, datetime) else instant)
 
+    def advance_to_next_event(self) -> bool:
+        """Move on to the next event and let it happen; return whether there was one."""
+        return self._get().advance_to_next_event()
+
     def run_until_idle(self) -> None:
         """Move on until nothing more is to come: all timed jobs finished, all hooks delivered or given up."""
         self._get().run_until_idle()

@@ -187,7 +187,7 @@ class Settings:
         ClockSpec(1.0, False, None),
         _clock,
         "real; xN, N times as fast; auto, where each fetch of an unfinished job moves to the next event; or frozen, "
-        "where only Python code moves it. @START sets the first instant.",
+        "where POST /_mock/clock moves it. @START sets the first instant.",
         "real",
     )
     seed: int = _setting(0, _whole(0), "Seed of job ids, durations and images.", "0")
@@ -197,7 +197,7 @@ class Settings:
     progress: Progress = _setting(
         Progress(ProgressKind.TIME),
         _progress,
-        "What finishes a job: time; polls:N, the N-th fetch; immediate; or manual, where only Python code does.",
+        "What finishes a job: time; polls:N, the N-th fetch; immediate; or manual, where POST /_mock/jobs/ID does.",
         "time",
     )
     slots: int = _setting(10, _whole(1), "Jobs of one tenant that run at once; others wait in PENDING_QUEUE.", "10")
@@ -224,6 +224,9 @@ class Settings:
     journal: int = _setting(1000, _whole(0), "Journal entries kept for each tenant.", "1000")
     max_body: int = _setting(32 * 1024 * 1024, _whole(1), "Largest request body, in bytes; then 413.", "33554432")
     public_url: str | None = _setting(None, _origin, "Origin of image URLs.", "where the request was sent to")
+    admin_token: str | None = _setting(
+        None, _text, "Lets whoever sends it as X-Fluxmock-Token control the server from elsewhere.", "only from here"
+    )
     scenario: str | None = _setting(
         None, _text, "File with a scenario, or the name of a ready-made one (fluxmock scenarios list).", "all goes well"
     )

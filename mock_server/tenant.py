@@ -204,6 +204,15 @@ class Tenant:
         check_forward(self.clock.now(), instant)
         self._walk_to(later(instant, 0.0))
 
+    def advance_to_next_event(self) -> bool:
+        """Move the clock to the next event and let it happen; return whether there was one."""
+        with self.lock:
+            due = self.store.next_due(hooks=True)
+        if due is None:
+            return False
+        self._walk_to(max(due, self.clock.now()))
+        return True
+
     def run_until_idle(self) -> None:
         """Move the clock on until nothing more is to come."""
         self._walk_to(None)

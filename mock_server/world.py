@@ -109,6 +109,10 @@ class World:
         self._keys_by_tag.setdefault(tenant.source.tag, set()).add(key)
         return tenant
 
+    def tenants(self) -> list[Tenant]:
+        """Return all tenants, in the order in which they were made."""
+        return list(self._tenants.values())
+
     def owner(self, job_id: str) -> Tenant | None:
         """Return the tenant that has a job of that id, looking at no more than the first thousand of them."""
         some = islice(list(self._tenants.values()), _MANY_TENANTS)

@@ -336,5 +336,5 @@ def test_lists_are_written_alike_everywhere(start: Start, where: str) -> None:
 
 def test_what_over_http_cannot_be_moved_is_said_at_the_start(start: Start) -> None:
     _, seen = read_until(start("--clock", "frozen", "--progress", "manual"), "Try it")
-    assert "nothing over HTTP moves it" in seen
+    assert "POST /_mock/clock moves it" in seen
     assert "Jobs wait for somebody to finish them" in seen

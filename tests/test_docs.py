@@ -62,8 +62,12 @@ def test_the_curl_commands_work(serve: Callable[..., Server]) -> None:
     if shutil.which("curl") is None:
         assert not os.environ.get("CI"), "CI has curl"
         pytest.skip("there is no curl")
-    (block,) = [block for block in COMMANDS if block.startswith("curl")]
     server = serve(progress="immediate")
+    block, control = [block for block in COMMANDS if block.startswith("curl")]
+    for line in control.replace("http://127.0.0.1:8787", server.url).strip().split("\n"):
+        done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=30)
+        assert done.stdout.startswith("{"), done.stderr
+        assert '"error"' not in done.stdout
     lines = block.replace("\\\n", "").replace("http://127.0.0.1:8787", server.url).strip().split("\n")
     job_id = ""
     for line in lines:

@@ -33,7 +33,7 @@ def test_texts_and_values_mean_the_same() -> None:
 
 
 def test_an_unknown_setting_is_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match=r"^clok: no such setting; expected one of balance, clock"):
+    with pytest.raises(SettingsError, match=r"^clok: no such setting; expected one of admin_token, balance, clock"):
         mock_server.serve(clok="auto")
 
 
