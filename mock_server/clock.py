@@ -98,7 +98,7 @@ class Clock:
     def run(self, rate: float, *, auto: bool = False) -> None:
         """Go on from this instant at another rate; ValueError if that is negative or absurd."""
         if not 0 <= rate <= _FASTEST:
-            raise ValueError(f"time can't go backwards: expected a rate from 0 to {_FASTEST:g}, got {rate}")
+            raise ValueError(f"expected a rate from 0 to {_FASTEST:g}, got {rate}: time can't go backwards")
         base, since, old = self._state
         real = self._real()
         self._state = (later(base, old * (real - since)), real, rate)
@@ -122,5 +122,7 @@ class Clock:
 
 def check_forward(now: float, instant: float) -> None:
     """Raise ValueError unless `instant` is a date, and not before `now`."""
-    if not now <= later(instant, 0.0) <= _LAST:
-        raise ValueError(f"time can't go backwards, nor past the year 8999: it is {now:.3f}, asked for {instant:.3f}")
+    if not abs(instant) <= _LAST:
+        raise ValueError(f"expected an instant, or seconds, that end before the year 9000, got {instant}")
+    if later(instant, 0.0) < now:
+        raise ValueError(f"time can't go backwards: it is {now:.3f}, asked for {instant:.3f}")

@@ -126,6 +126,8 @@ class Jobs(_View[Job]):
 
     def fail(self, job_id: str, reason: str | None = None) -> Job:
         """→ FAILED now, with `reason` or the product's usual one; raises UnknownJob, IllegalTransition."""
+        if reason is not None and (not isinstance(reason, str) or not reason):
+            raise ValueError(f"expected a reason in words, or None for the usual one, got {reason!r}")
         return self._get().force(job_id, Event.FAIL, reason)
 
     def image_url(self, job_id: str) -> str:

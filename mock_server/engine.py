@@ -87,7 +87,7 @@ def move(job: Job, event: Event, now: float, failure: str | None = None) -> Job:
     """
     state = TRANSITIONS.get((job.state, event))
     if state is None:
-        allowed = ", ".join(known.value for origin, known in TRANSITIONS if origin is job.state) or "nothing"
+        allowed = ", ".join(known.value for origin, known in TRANSITIONS if origin is job.state) or "no further event"
         raise IllegalTransition(
             f"job {job.id} is {job.state.value}: expected {allowed}, got {event.value}; it stays as it is"
         )

@@ -224,7 +224,7 @@ def _effect(on: str, then: Mapping[str, Any]) -> Effect:
     if on == "hook":
         return Dispatch(copies=0 if then.get("drop") else then.get("copies", 1), delay=then.get("delay", 0.0))
     fields = dict(then)
-    fields["accepted"] = then.get("accepted", not ("status" in then or "redirect" in then))
+    fields["accepted"] = then.get("accepted", then.get("status", 200) < 300 and "redirect" not in then)
     fields["headers"] = tuple(then.get("headers", {}).items())
     fields["remove"] = tuple(then.get("remove", ()))
     fields["delay"] = _delay(then.get("delay", 0.0))

@@ -95,7 +95,15 @@ def parse_scenario(text: str, name: str = "scenario") -> Scenario:
         raise ScenarioError(f"{name}: expected names that are texts, and no deep nesting: {error}") from None
     if problems:
         raise ScenarioError("\n".join(dict.fromkeys(problems)))
-    return read_scenario(data)
+    scenario = read_scenario(data)
+    for index, rule in enumerate(scenario.rules):
+        for what, span in (("calls", rule.calls), ("job", rule.job)):
+            if span.first > span.last:
+                line = _line(tree, ["rules", index, what])
+                raise ScenarioError(
+                    f"{name}:{line}: at /rules/{index}/{what}: no number lies in this range: swap its ends"
+                )
+    return scenario
 
 
 @cache

@@ -113,7 +113,7 @@ def _parts(value: object) -> list[object]:
 def _names(value: object) -> tuple[str, ...]:
     names = tuple(str(part) for part in _parts(value))
     if not all(names):
-        raise ValueError(f"expected a text that is not empty, got {value!r}: is the variable that holds it set?")
+        raise ValueError("expected texts that are not empty, got an empty one: is the variable that holds it set?")
     return names
 
 
@@ -160,9 +160,9 @@ def _origin(value: object) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    if value is not None and not str(value):
-        raise ValueError(f"expected a text that is not empty, got {value!r}")
-    return None if value is None else str(value)
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise ValueError(f"expected a text that is not empty, got {value!r}")
 
 
 def _path(value: object) -> Path | None:

@@ -82,6 +82,7 @@ class Tenant:
         self._in_flight = 0
         self._outbox: list[tuple[Delivery, float]] = []
         self._posting: set[int] = set()
+        self._walkers = 0
         self._closed = False
         self._written_at_tick = -1
 
@@ -218,21 +219,31 @@ class Tenant:
         self._walk_to(None)
 
     def _walk_to(self, instant: float | None) -> None:
-        if get_ident() in self._posting:
-            raise RuntimeError("a hook that is being delivered cannot move the clock: the clock waits for it")
-        while True:
+        with self.lock:
+            if get_ident() in self._posting or (self._walkers and self._in_flight):
+                raise RuntimeError("the clock is being moved, and waits for a hook: what a hook causes cannot move it")
+            self._walkers += 1
+        try:
+            while self._step_to(instant):
+                self._post()
+        finally:
             with self.lock:
-                self._landed.wait_for(lambda: self._in_flight == 0)
-                due = self.store.next_due(hooks=True)
-                if due is None or (instant is not None and due > instant):
-                    break
-                self.clock.forward_to(due)
-                timer = self.store.pop_due(due, hooks=True)
-                if timer is not None:
-                    self._fire(timer)
-            self._post()
+                self._walkers -= 1
         if instant is not None:
             self.clock.forward_to(instant)
+
+    def _step_to(self, instant: float | None) -> bool:
+        """Once no hook is on its way, go to the next event that is due by `instant`; return whether there was one."""
+        with self.lock:
+            self._landed.wait_for(lambda: self._in_flight == 0)
+            due = self.store.next_due(hooks=True)
+            if due is None or (instant is not None and due > instant):
+                return False
+            self.clock.forward_to(due)
+            timer = self.store.pop_due(due, hooks=True)
+            if timer is not None:
+                self._fire(timer)
+            return True
 
     def close(self) -> None:
         """Forget all that is to come: no job moves and no hook is sent any more."""

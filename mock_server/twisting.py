@@ -52,9 +52,26 @@ def twisted(turn: Turn | None, answer: Answer) -> Answer:
         fields = dict(twist.wire)
         end = End(fields.pop("end", "keep"))
         wire = Wire(delay=seconds, end=end, **{**fields, "chunks": tuple(fields.get("chunks", ()))})
+    lint = (*answer.lint, f"the scenario changed this answer: {_words(turn)}")
     return Answer(
-        status, body, headers, answer.explanation, answer.lint, answer.job_id, answer.uploads, wire=wire, twisted=True
+        status, body, headers, answer.explanation, lint, answer.job_id, answer.uploads, wire=wire, twisted=True
     )
+
+
+def _words(turn: Turn) -> str:
+    twist = turn.twist
+    parts = [
+        f"status {twist.status}" if twist.status else "",
+        "redirected" if twist.redirect is not None else "",
+        "another body" if twist.body is not None else "",
+        f"set {', '.join(twist.set)}" if twist.set else "",
+        f"removed {', '.join(twist.remove)}" if twist.remove else "",
+        f"renamed {', '.join(twist.rename)}" if twist.rename else "",
+        twist.coding or "",
+        f"{turn.seconds:.3g} s late" if turn.seconds else "",
+        ", ".join(f"{name} {value}" for name, value in twist.wire.items()),
+    ]
+    return ", ".join(filter(None, parts)) or "its headers"
 
 
 def _edited(body: bytes, twist: Twist) -> bytes:

@@ -48,7 +48,10 @@ class World:
             # YAML takes 15 ms to import, and most worlds need none.
             from mock_server.scenario_files import WatchedScenario
 
-            self._scenario = WatchedScenario(self.settings.scenario)
+            try:
+                self._scenario = WatchedScenario(self.settings.scenario)
+            except SettingsError as error:
+                raise SettingsError(f"scenario: {error}") from None
             self.settings = self.settings.replaced(**self._scenario().settings)
         self.contract: Contract = contract(self.settings.contract)
         self.product = load_product(self.settings.product)

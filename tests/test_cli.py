@@ -178,7 +178,7 @@ def test_a_signal_lets_a_request_under_way_finish(start: Start) -> None:
         (["--rate-limit", "10"], "--rate-limit: expected CALLS/SECONDS"),
         (["--public-url", "example.com"], "--public-url: expected an origin"),
         (["--product", "no-such-file.json"], "product: expected a readable JSON file"),
-        (["--key", ""], "--key: expected a text that is not empty"),
+        (["--key", ""], "--key: expected texts that are not empty"),
         (["--host", ""], "--host: expected an address"),
         (["--clock", "frozen@9999-12-31"], "--clock: expected a start in the years 1970 to 8999"),
         (["--port", "99999"], "--port"),

@@ -50,6 +50,7 @@ FORBIDDEN_LITERALS = [
     "[4000::1]",
     "[::127.0.0.1]",
     "[64:ff9b:1::7f00:1]",
+    "[64:ff9b::10.0.0.1]",
     # the same in disguise
     "[::ffff:169.254.169.254]",
     "[64:ff9b::169.254.169.254]",
@@ -86,7 +87,6 @@ FORBIDDEN_LITERALS = [
         "http://[::1]:9000/",
         "http://[fd12:3456::1]/",
         "http://[::ffff:10.0.0.1]/",
-        "http://[64:ff9b::10.0.0.1]/",
         "http://api.localhost./",
         "http://worker/hook",
         "http://my_service:8080/hook",

@@ -165,6 +165,25 @@ def test_a_receiver_may_call_back_while_it_is_called(serve: Serve) -> None:
     assert seen == ["SUCCESS"]
 
 
+def test_a_receiver_that_moves_the_clock_is_told_at_once_that_it_cannot(serve: Serve) -> None:
+    server = serve(clock="frozen")
+    caller, told = Caller(server.app), []
+
+    def receiver(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        try:
+            server.tenant(caller.key).clock.advance(1)
+        except RuntimeError as error:
+            told.append(str(error))
+        start_response("200 OK", [])
+        return []
+
+    with BackgroundServer(receiver) as hooks:
+        caller.submit(hookUrl=f"{hooks.url}/")
+        server.tenant(caller.key).clock.advance(60)
+    assert len(told) == 1
+    assert server.tenant(caller.key).hooks[0].state is DeliveryState.DELIVERED
+
+
 def test_a_name_that_is_allowed_at_submission_is_judged_again_when_it_resolves(serve: Serve) -> None:
     server = serve(clock="frozen", progress="immediate")
     caller = Caller(server.app)

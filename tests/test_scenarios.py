@@ -85,6 +85,7 @@ def test_deleting_any_rule_leaves_a_scenario(path: Path) -> None:
         ("name: x\nrules:\n  - on: jobs\n    then: {fail: x}", "f.yaml:3: at /rules/0/on"),
         ("name: x\nrules:\n  - on: job\n    wehre: {mode: x}\n    then: {fail: x}", "did you mean 'where'?"),
         ("name: x\nrules:\n  - on: job\n    where: {prompt_pattern: '('}\n    then: {fail: x}", "regex"),
+        ("name: x\nrules:\n  - on: fetch\n    calls: {from: 5, to: 2}\n    then: {status: 500}", "f.yaml:4: at /rules/0/calls: no number lies"),
         ("{1: 2}", "expected names that are texts"),
         ("{" * 5000, "nested too deep"),
     ],
@@ -250,7 +251,10 @@ def test_one_byte_at_a_time_gives_the_same_bytes(tmp_path: Path) -> None:
     with mock_server.serve(port=0, scenario=wired(tmp_path, piece=1, pause=0.0001)) as server:
         dripped = raw(server, "/flux/generate", PROMPT)
     with mock_server.serve(port=0) as server:
-        assert dripped == raw(server, "/flux/generate", PROMPT)
+        whole = raw(server, "/flux/generate", PROMPT)
+    head, _, body = dripped.partition(b"\r\n\r\n")
+    assert body == whole.partition(b"\r\n\r\n")[2]
+    assert b"piece 1, pause 0.0001" in head
 
 
 def test_odd_chunks(tmp_path: Path) -> None:
@@ -433,3 +437,27 @@ def test_a_tenant_may_play_a_scenario_of_its_own() -> None:
         assert other.fetch(other.submit())["status"] == "SUCCESS"
         with pytest.raises(ScenarioError, match="did you mean lost-hook"):
             steered.scenario("lost-hok")
+
+
+def test_a_status_that_is_no_refusal_keeps_the_answer(tmp_path: Path) -> None:
+    name = written(tmp_path, {"on": "submit", "then": {"status": 201}})
+    with mock_server.serve(port=0, scenario=name) as server:
+        received = raw(server, "/flux/generate", PROMPT)
+    assert received.startswith(b"HTTP/1.1 201")
+    assert b'"jobId"' in received
+
+
+def test_what_a_scenario_changed_is_said(emulate: Emulate) -> None:
+    caller = emulate(scenario="reset-after-accept")
+    answer = caller.generate()
+    assert "the scenario changed this answer: silent True, end reset" in explained(answer)
+    assert "the scenario changed" in caller.app.world.tenant(KEY).journal.requests[0].lint[-1]
+    assert "the scenario" not in explained(caller.generate())
+
+
+def test_a_scenario_that_cannot_be_had_is_named_as_the_option() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mock_server", "serve", "--port", "0", "--scenario", "no-such"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stderr.startswith("fluxmock: --scenario: no-such: expected a file")

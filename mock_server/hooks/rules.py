@@ -287,11 +287,11 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
 
 def _judged(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """Return the IPv4 address inside an IPv6 one, where packets end up, else the address itself."""
-    if isinstance(address, IPv4Address):
-        return address
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+    if isinstance(address, IPv4Address) or address.ipv4_mapped:
+        return getattr(address, "ipv4_mapped", None) or address
+    relayed = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else address.sixtofour
+    # A relay is elsewhere: what is local there is not local here, so such an address is judged as it stands.
+    return address if relayed is None or _is_local(relayed) else relayed
 
 
 def _never(address: IPv4Address | IPv6Address) -> str | None:
