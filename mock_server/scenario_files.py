@@ -99,10 +99,8 @@ def parse_scenario(text: str, name: str = "scenario") -> Scenario:
     for index, rule in enumerate(scenario.rules):
         for what, span in (("calls", rule.calls), ("job", rule.job)):
             if span.first > span.last:
-                line = _line(tree, ["rules", index, what])
-                raise ScenarioError(
-                    f"{name}:{line}: at /rules/{index}/{what}: no number lies in this range: swap its ends"
-                )
+                place = f"{name}:{_line(tree, ['rules', index, what])}: at /rules/{index}/{what}"
+                raise ScenarioError(f"{place}: no number lies in this range: swap its ends")
     return scenario
 
 
