@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from mock_server import bodies, diagnose, render, twisting
-from mock_server.bodies import FORM, JSON, MULTIPART, Form
+from mock_server.bodies import FORM, JSON, MULTIPART, FilePart, Form
 from mock_server.errors import ApiError, UnknownJob
 from mock_server.exchange import Answer, Call, Upload, shortened, shown
 from mock_server.model import Order
@@ -91,12 +90,9 @@ class Api:
 
     def _generate(self, tenant: Tenant, call: Call) -> Answer:
         if call.content_type == JSON:
-            return self._submit(tenant, call, "generate", bodies.read_json(_not_too_long(call)), ())
+            return self._submit(tenant, call, "generate", bodies.read_json(_not_too_long(call)))
         form = _read_body(call, takes=(JSON, FORM, MULTIPART))
-        values, remarks = form.fields, _repeats(form)
-        if form.files:
-            self._check(tenant, "generate.request", values, [part.name for part in form.files])
-        return self._submit(tenant, call, "generate", values, remarks)
+        return self._submit(tenant, call, "generate", form.fields, _repeats(form), form.files)
 
     # POST /flux/edits
 
@@ -111,11 +107,10 @@ class Api:
                 {"filename": part.filename, "content_type": part.content_type, "bytes": len(part.data)}
                 for part in parts
             ]
-        self._check(tenant, "edits.request", values, [part.name for part in form.files])
         remarks = _repeats(form) + tuple(
-            f"file part {part.name!r} is ignored" for part in form.files if part.name != "image"
+            f"file part {shown(part.name)} is ignored" for part in form.files if part.name != "image"
         )
-        answer = self._submit(tenant, call, "edits", values, remarks, [part.data for part in parts])
+        answer = self._submit(tenant, call, "edits", values, remarks, form.files)
         answer.uploads = tuple(
             Upload(part.name, part.filename, part.content_type, len(part.data)) for part in form.files
         )
@@ -127,23 +122,22 @@ class Api:
         call: Call,
         endpoint: str,
         values: dict[str, Any],
-        remarks: tuple[str, ...],
-        images: list[bytes] | None = None,
+        remarks: tuple[str, ...] = (),
+        files: tuple[FilePart, ...] = (),
     ) -> Answer:
         schema = f"{endpoint}.request"
-        self._check(tenant, schema, values)
+        self._check(tenant, schema, values, files)
         hook_url = values.get("hookUrl")
         if hook_url is not None and (trouble := self.world.hook_rules.problem_with_url(hook_url)):
             raise ApiError(400, trouble)
-        mode = values["mode"]
         order = Order(
             endpoint=endpoint,
             prompt=values["prompt"],
-            mode=sys.intern(mode),
+            mode=sys.intern(values["mode"]),
             size=self._size(tenant, endpoint, values),
             hook_url=hook_url,
             origin=tenant.settings.public_url or sys.intern(call.origin),
-            upload=_kept_upload(images) if images else None,
+            upload=_kept_upload(files) if endpoint == "edits" else None,
         )
         turn = tenant.turn(Target(endpoint), order)
         if twisting.spared(turn):
@@ -179,17 +173,17 @@ class Api:
         self._check(tenant, "fetch.request", values)
         job_id: str = values["jobId"]
         try:
-            job = tenant.fetch(job_id)
+            job = tenant.job(job_id)
         except UnknownJob:
             raise ApiError(404, self._whose(tenant, job_id)) from None
-        if len(values) > 1:
-            remarks += diagnose.lint(tenant.contract, "fetch.request", values)
         turn = tenant.turn(Target.FETCH, job.order, job)
         if twisting.spared(turn):
-            answer = replace(twisting.refusal(turn, tenant.contract), job_id=job_id)
-        else:
-            answer = Answer(200, tenant.renderer.fetched(job), lint=remarks, job_id=job_id)
-        return twisting.twisted(turn, answer)
+            # Not carried out: the fetch moves neither the job nor the clock.
+            return twisting.twisted(turn, replace(twisting.refusal(turn, tenant.contract), job_id=job_id))
+        if len(values) > 1:
+            remarks += diagnose.lint(tenant.contract, "fetch.request", values)
+        body = tenant.renderer.fetched(tenant.fetch(job_id))
+        return twisting.twisted(turn, Answer(200, body, lint=remarks, job_id=job_id))
 
     def _whose(self, tenant: Tenant, job_id: str) -> str:
         if job_id in diagnose.NO_IDS:
@@ -206,10 +200,12 @@ class Api:
             f"reset, forgets jobs"
         )
 
-    def _check(self, tenant: Tenant, schema: str, values: dict[str, Any], files: Sequence[str] = ()) -> None:
+    def _check(self, tenant: Tenant, schema: str, values: dict[str, Any], files: tuple[FilePart, ...] = ()) -> None:
         if not tenant.contract.accepts(schema, values):
             problems = tenant.contract.problems(schema, values)
-            raise ApiError(400, diagnose.fields(tenant.contract, schema, problems, values, files))
+            raise ApiError(
+                400, diagnose.fields(tenant.contract, schema, problems, values, [part.name for part in files])
+            )
 
 
 def _read_body(call: Call, *, takes: tuple[str, ...]) -> Form:
@@ -236,13 +232,14 @@ def _repeats(form: Form) -> tuple[str, ...]:
     return tuple(f"field {shown(name)} came more than once: the last one counts" for name in form.repeated[:5])
 
 
-def _kept_upload(images: list[bytes]) -> bytes:
+def _kept_upload(files: tuple[FilePart, ...]) -> bytes:
     # Pillow takes 40 ms to import, and only uploads and drawing need it.
     from mock_server.images.uploads import UnusableImage, normalise
 
+    first, *others = [part.data for part in files if part.name == "image"]
     try:
-        kept = normalise(images[0])
-        for image in images[1:_MOST_LOOKED_AT]:
+        kept = normalise(first)
+        for image in others[: _MOST_LOOKED_AT - 1]:
             normalise(image)
     except UnusableImage as error:
         raise ApiError(400, f"image: {error}") from None

@@ -21,6 +21,7 @@ from mock_server.admin import admin_blueprint
 from mock_server.api import METHODS, Api
 from mock_server.errors import ApiError
 from mock_server.exchange import Answer, Call, host_of
+from mock_server.http.reader import REFUSAL
 from mock_server.http.wire import WIRE
 from mock_server.images import gallery
 from mock_server.lane import FastLane, status_line
@@ -66,7 +67,7 @@ def create_app(settings: Settings | None = None, *, world: World | None = None, 
 
     @app.before_request
     def _server_refused() -> None:
-        refusal = request.environ.get("fluxmock.refusal")
+        refusal = request.environ.get(REFUSAL)
         if refusal:
             raise ApiError(400, refusal)
 

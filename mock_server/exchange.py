@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from mock_server.http.reader import CONNECTION, DROPPED
 from mock_server.http.wire import Wire
 
 EXPLAIN = "X-Fluxmock-Explain"
@@ -56,8 +57,8 @@ class Call:
             environ.get("CONTENT_TYPE", ""),
             body,
             f"{environ['wsgi.url_scheme']}://{host_of(environ)}",
-            environ.get("fluxmock.connection", 0),
-            environ.get("fluxmock.dropped", ()),
+            environ.get(CONNECTION, 0),
+            environ.get(DROPPED, ()),
         )
 
 

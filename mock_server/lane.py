@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mock_server.api import Api
 from mock_server.bodies import JSON
 from mock_server.exchange import Call
+from mock_server.http.reader import BODY, REFUSAL
 from mock_server.http.wire import WIRE
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ class FastLane:
             and environ.get("CONTENT_TYPE") == JSON
             and environ.get("CONTENT_LENGTH", "").isdecimal()
             and int(environ["CONTENT_LENGTH"]) <= self._max_body
-            and "fluxmock.refusal" not in environ
+            and REFUSAL not in environ
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer as WSGI applications do."""
         if not self.takes(environ):
             return self._app(environ, start_response)
-        body = environ.get("fluxmock.body")
+        body = environ.get(BODY)
         if body is None:
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         answer = self._api.answer(Call.from_environ(environ, body))

@@ -178,10 +178,8 @@ class Tenant:
         """
         with self.lock:
             now = self._drain()
-            if event is Event.SUCCEED and self.job(job_id).state is JobState.PENDING:
-                self._happen(job_id, (Event.START,), now)
-            self.job(job_id)
-            self._happen(job_id, (event,), now, failure)
+            starts = self.job(job_id).state is JobState.PENDING and event is Event.SUCCEED
+            self._happen(job_id, (Event.START, event) if starts else (event,), now, failure)
             self._expect_hooks()
             return self.store.jobs[job_id]
 

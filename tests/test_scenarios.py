@@ -461,3 +461,15 @@ def test_a_scenario_that_cannot_be_had_is_named_as_the_option() -> None:
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.stderr.startswith("fluxmock: --scenario: no-such: expected a file")
+
+
+@pytest.mark.parametrize("settings", [{"progress": "polls:2"}, {"clock": "auto"}], ids=str)
+def test_a_fetch_that_is_refused_does_not_move_the_job(
+    emulate: Emulate, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    name = written(tmp_path, {"on": "fetch", "calls": {"first": 4}, "then": {"status": 500}})
+    caller = emulate(scenario=name, **settings)
+    job_id = caller.submit()
+    for _ in range(4):
+        assert caller.post("/flux/fetch", json={"jobId": job_id}).status_code == 500
+    assert caller.fetch(job_id)["status"] == "ON_QUEUE"
