@@ -6,12 +6,23 @@ import argparse
 import sys
 
 import cycle
+import delays
+import hooks
 import http_load
 import memory
+import plugin
 import start
 from measure import TABLE_HEAD, machine
 
-_BENCHMARKS = {"http": http_load, "start": start, "memory": memory, "cycle": cycle}
+_BENCHMARKS = {
+    "http": http_load,
+    "start": start,
+    "memory": memory,
+    "cycle": cycle,
+    "hooks": hooks,
+    "delays": delays,
+    "plugin": plugin,
+}
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def interpreter(code: str) -> float:
 
 def profile(*, smoke: bool) -> str:
     """Return the modules that took longest to import, by themselves and with all that they import."""
-    count = 5 if smoke else 25
+    count = 15 if smoke else 25
     with tempfile.TemporaryFile("w+") as said:
         with running("-X", "importtime", *SERVE, stderr=said) as server:
             server.post("/flux/fetch", "benchmark", jobId="none")

@@ -1,42 +1,52 @@
 """The control endpoints under `/_mock/`: what `TenantControl` does in Python, over HTTP and as JSON.
 
-Which tenant is meant is told by the TT-API-KEY of the request, as everywhere. They are for the machine they run on: a
-client elsewhere, a Host that is not loopback (as in a DNS rebinding attack) or a foreign Origin (as from a page in a
-browser) is refused, unless the admin token comes along.
+`schemas/admin.openapi.json` documents them. Which tenant is meant is told by the TT-API-KEY of the request, as
+everywhere. They are for the machine they run on: a client elsewhere, a Host that is not loopback (as in a DNS rebinding
+attack) or a foreign Origin (as from a page in a browser) is refused, unless the admin token comes along.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hmac
-import json
 from collections.abc import Callable
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from flask import Blueprint, Response, request
 
+from mock_server import resources
 from mock_server._version import __version__
+from mock_server.admin_data import (
+    Refused,
+    as_json,
+    check_names,
+    chosen_entries,
+    clock_data,
+    entry_data,
+    failure_data,
+    job_data,
+    read_body,
+    read_choice,
+    read_instant,
+    read_object,
+    read_seconds,
+    read_true,
+    scenario_data,
+)
 from mock_server.clock import parse_clock
 from mock_server.control import TenantControl
-from mock_server.errors import FluxmockError, IllegalTransition, UnknownJob
+from mock_server.errors import FluxmockError, IllegalTransition, UnknownDelivery, UnknownJob
 from mock_server.exchange import host_of, mask
 from mock_server.model import Account, Job
+from mock_server.settings import Settings
+from mock_server.verification import Unverified
 from mock_server.world import World
 
 PREFIX = "/_mock"
 TOKEN_HEADER = "X-Fluxmock-Token"  # noqa: S105 - the name of a header
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_LONGEST_TEXT = 2000
-
-
-class _Refused(FluxmockError):
-    """A control request that cannot be carried out: a status, and why."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
+_SETTINGS = frozenset(field.name for field in dataclasses.fields(Settings)) - {"key", "admin_token"}
+_EXPECTED = ("endpoint", "times", "at_least", "at_most", "status", "job_id", "fields")
 
 
 def admin_blueprint(world: World) -> Blueprint:
@@ -46,7 +56,7 @@ def admin_blueprint(world: World) -> Blueprint:
     @pages.before_request
     def _guard() -> None:
         token = world.settings.admin_token
-        if token is not None and hmac.compare_digest(request.headers.get(TOKEN_HEADER, ""), token):
+        if token is not None and hmac.compare_digest(_token(), token.encode()):
             return
         host = host_of(request.environ)
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
@@ -54,7 +64,7 @@ def admin_blueprint(world: World) -> Blueprint:
         client = request.environ.get("REMOTE_ADDR", "")
         here = client in {"", "::1"} or client.removeprefix("::ffff:").startswith("127.")
         if not here or name not in _LOOPBACK or (origin is not None and origin != f"http://{host}"):
-            raise _Refused(
+            raise Refused(
                 403, f"control is for this machine: ask at 127.0.0.1, or send the --admin-token as {TOKEN_HEADER}"
             )
 
@@ -66,12 +76,23 @@ def admin_blueprint(world: World) -> Blueprint:
     def control() -> TenantControl:
         key = request.headers.get("TT-API-KEY", "")
         if not key.strip():
-            raise _Refused(401, "expected the header TT-API-KEY: it says whose world is meant")
+            raise Refused(401, "expected the header TT-API-KEY: it says whose world is meant")
         return TenantControl(world, key)
+
+    # Of the server
 
     @pages.get("/health")
     def _health() -> Response:
         return _json({"status": "ok", "version": __version__, "contract": world.settings.contract})
+
+    @pages.get("/ready")
+    def _ready() -> Response:
+        about = {"version": __version__, "contract": world.settings.contract, "tenants": len(world.tenants())}
+        return _json({"ready": True, **about})
+
+    @pages.get("/openapi.json")
+    def _openapi() -> Response:
+        return _json(resources.load("admin.openapi.json"))
 
     @pages.get("/tenants")
     def _tenants() -> Response:
@@ -82,33 +103,44 @@ def admin_blueprint(world: World) -> Blueprint:
             ]
         )
 
+    @pages.post("/tenants/reset")
+    def _forget_all() -> Response:
+        read_body(request.get_data(), ())
+        forgotten = len(world.tenants())
+        world.forget_all()
+        return _json({"forgotten": forgotten})
+
+    # Of one tenant
+
     @pages.get("/clock")
     def _clock() -> Response:
-        return _json(_clock_as_data(control()))
+        return _json(clock_data(control()))
 
     @pages.post("/clock")
     def _set_clock() -> Response:
-        tenant = control()
-        ((what, value),) = _body(one_of={"advance", "advance_to", "run_until_idle", "next_event", "mode"}).items()
-        _CLOCK[what](tenant, value)
-        return _json(_clock_as_data(tenant))
+        tenant, body = control(), read_body(request.get_data(), _MOVES)
+        if len(body) != 1:
+            raise Refused(400, f"expected one of {', '.join(_MOVES)}, got {' and '.join(body) or 'none'}")
+        ((what, value),) = body.items()
+        _unless_it_moves(lambda: _MOVES[what](tenant, value))
+        return _json(clock_data(tenant))
 
     @pages.get("/jobs")
     def _jobs() -> Response:
-        tenant = control()
-        return _json([_job_as_data(job) for job in tenant.jobs])
+        return _json([job_data(job) for job in control().jobs])
 
     @pages.post("/jobs/<job_id>")
     def _move_job(job_id: str) -> Response:
-        jobs, body = control().jobs, _body()
-        moves: dict[Any, Callable[[], Job]] = {
+        jobs, body = control().jobs, read_body(request.get_data(), ("do", "reason"))
+        moves: dict[str, Callable[[], Job]] = {
             "start": lambda: jobs.start(job_id),
             "finish": lambda: jobs.finish(job_id),
             "fail": lambda: jobs.fail(job_id, body.get("reason")),
         }
-        if body.get("do") not in moves:
-            raise _Refused(400, f'expected {{"do": "start"}}, "finish" or "fail", got {json.dumps(body)[:100]}')
-        return _json(_job_as_data(moves[body["do"]]()))
+        move = read_choice(body, "do", moves)
+        if "reason" in body and move != "fail":
+            raise Refused(400, f"reason: expected with fail only, got it with {move}: leave it out")
+        return _json(job_data(moves[move]()))
 
     @pages.get("/ledger")
     def _ledger() -> Response:
@@ -119,40 +151,83 @@ def admin_blueprint(world: World) -> Blueprint:
     @pages.get("/journal")
     def _journal() -> Response:
         journal = control().journal
-        return _json({"dropped": journal.dropped, "entries": list(journal)})
+        chosen = chosen_entries(journal, request.args)
+        return _json({"dropped": journal.dropped, "entries": [entry_data(entry) for entry in chosen]})
+
+    @pages.post("/verify")
+    def _verify() -> Response:
+        tenant, body = control(), read_body(request.get_data(), (*_EXPECTED, "max_spend"))
+        quota = body.pop("max_spend", None)
+        if not body and quota is None:
+            raise Refused(400, "expected what is to be verified, an endpoint or max_spend, got neither")
+        if body and "endpoint" not in body:
+            raise Refused(400, f"endpoint: expected one for {', '.join(body)} to be about; null is any")
+        if not isinstance(body.get("fields", {}), dict):
+            raise Refused(400, "fields: expected an object of names and values")
+        try:
+            matched = len(tenant.assert_called(**body)) if body else None
+            if quota is not None:
+                tenant.assert_max_spend(quota)
+        except Unverified as failure:
+            return _json(failure_data(failure), 417)
+        return _json({"verified": True, "matched": matched})
 
     @pages.get("/hooks")
     def _hooks() -> Response:
         return _json(list(control().hooks))
 
-    @pages.post("/scenario")
+    @pages.post("/hooks/<hook_id>")
+    def _replay(hook_id: str) -> Response:
+        hooks, body = control().hooks, read_body(request.get_data(), ("do",))
+        read_choice(body, "do", ("replay",))
+        return _json(_unless_it_moves(lambda: hooks.replay(hook_id)))
+
+    def playing(tenant: TenantControl) -> Response:
+        return _json(scenario_data(world.tenant(tenant.api_key).director.scenario))
+
+    @pages.get("/scenario")
     def _scenario() -> Response:
-        body = _body()
-        control().scenario(body["name"] if set(body) == {"name"} else body)
-        return _json({"playing": body.get("name")})
+        return playing(control())
+
+    @pages.post("/scenario")
+    def _set_scenario() -> Response:
+        tenant, body = control(), read_object(request.get_data())
+        tenant.scenario(str(body["name"]) if set(body) == {"name"} else body)
+        return playing(tenant)
 
     @pages.post("/reset")
     def _reset() -> Response:
-        tenant = control()
-        tenant.reset(**_body())
-        return _json(_clock_as_data(tenant))
+        tenant, body = control(), read_object(request.get_data())
+        check_names(body, _SETTINGS)
+        tenant.reset(**body)
+        return _json(clock_data(tenant))
 
     return pages
 
 
+def _token() -> bytes:
+    return request.headers.get(TOKEN_HEADER, "").encode("latin-1", "replace")
+
+
 def _status(error: Exception) -> int:
-    if isinstance(error, UnknownJob):
+    if isinstance(error, (UnknownJob, UnknownDelivery)):
         return 404
     if isinstance(error, IllegalTransition):
         return 409
-    return error.status if isinstance(error, _Refused) else 400
+    return error.status if isinstance(error, Refused) else 400
 
 
-def _advance_to(tenant: TenantControl, instant: Any) -> None:
-    tenant.clock.advance_to(datetime.fromisoformat(instant) if isinstance(instant, str) else _number(instant))
+def _unless_it_moves(act: Callable[[], Any]) -> Any:
+    """Do what moves the clock; raises Refused when it is on the move, and waits for the hook that asks for this."""
+    try:
+        return act()
+    except RuntimeError as error:
+        raise Refused(409, str(error)) from None
 
 
-def _mode(tenant: TenantControl, text: Any) -> None:
+def _set_mode(tenant: TenantControl, text: Any) -> None:
+    if "@" in str(text):
+        raise Refused(400, f"mode: expected it without a start, got {text!r}: advance_to moves the clock")
     spec = parse_clock(str(text))
     if spec.auto:
         tenant.clock.auto()
@@ -160,53 +235,24 @@ def _mode(tenant: TenantControl, text: Any) -> None:
         tenant.clock.run(spec.rate)
 
 
-_CLOCK: dict[str, Callable[[TenantControl, Any], object]] = {
-    "advance": lambda tenant, value: tenant.clock.advance(_number(value)),
-    "advance_to": _advance_to,
-    "run_until_idle": lambda tenant, _: tenant.clock.run_until_idle(),
-    "next_event": lambda tenant, _: tenant.clock.advance_to_next_event(),
-    "mode": _mode,
+def _run_until_idle(tenant: TenantControl, value: Any) -> None:
+    read_true(value)
+    tenant.clock.run_until_idle()
+
+
+def _next_event(tenant: TenantControl, value: Any) -> None:
+    read_true(value)
+    tenant.clock.advance_to_next_event()
+
+
+_MOVES: dict[str, Callable[[TenantControl, Any], object]] = {
+    "advance": lambda tenant, value: tenant.clock.advance(read_seconds(value)),
+    "advance_to": lambda tenant, value: tenant.clock.advance_to(read_instant(value)),
+    "run_until_idle": _run_until_idle,
+    "next_event": _next_event,
+    "mode": _set_mode,
 }
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _Refused(400, f"expected a number of seconds, got {json.dumps(value)[:100]}")
-    return float(value)
-
-
-def _body(*, one_of: set[str] | None = None) -> dict[str, Any]:
-    try:
-        body = json.loads(request.get_data() or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise _Refused(400, f"expected a JSON object: {error}") from None
-    if not isinstance(body, dict):
-        raise _Refused(400, f"expected a JSON object, got {json.dumps(body)[:100]}")
-    if one_of is not None and (len(body) != 1 or not body.keys() <= one_of):
-        raise _Refused(400, f"expected one of {', '.join(sorted(one_of))}, got {json.dumps(body)[:100]}")
-    return body
-
-
-def _clock_as_data(tenant: TenantControl) -> dict[str, Any]:
-    return {"now": tenant.clock.now(), "today": tenant.clock.today().isoformat(), "rate": tenant.clock.rate,
-            "auto": tenant.clock.is_auto}  # fmt: skip
-
-
-def _job_as_data(job: Job) -> dict[str, Any]:
-    data = dataclasses.asdict(dataclasses.replace(job, order=dataclasses.replace(job.order, upload=None)))
-    del data["order"]["upload"]
-    return data
-
-
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(json.dumps(value, default=_plain, ensure_ascii=False) + "\n", status, mimetype="application/json")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, bytes):
-        return value[:_LONGEST_TEXT].decode("utf-8", "replace")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise TypeError(f"cannot show {type(value).__name__} as JSON")
+    return Response(as_json(value), status, mimetype="application/json")

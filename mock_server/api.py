@@ -10,12 +10,13 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from mock_server import bodies, diagnose, render, twisting
+from mock_server import bodies, diagnose, render
 from mock_server.bodies import FORM, JSON, MULTIPART, FilePart, Form
 from mock_server.errors import ApiError, UnknownJob
 from mock_server.exchange import Answer, Call, Upload, shortened, shown
 from mock_server.model import Order
-from mock_server.scenario import Target
+from mock_server.scenarios import twisting
+from mock_server.scenarios.rules import Target
 from mock_server.tenant import Tenant
 from mock_server.world import World
 
@@ -128,8 +129,10 @@ class Api:
         schema = f"{endpoint}.request"
         self._check(tenant, schema, values, files)
         hook_url = values.get("hookUrl")
-        if hook_url is not None and (trouble := self.world.hook_rules.problem_with_url(hook_url)):
-            raise ApiError(400, trouble)
+        if hook_url is not None and not tenant.postman.has_app_for(hook_url):
+            trouble = self.world.hook_rules.problem_with_url(hook_url)
+            if trouble:
+                raise ApiError(400, trouble)
         order = Order(
             endpoint=endpoint,
             prompt=values["prompt"],
@@ -146,7 +149,9 @@ class Api:
         remarks += diagnose.lint(tenant.contract, schema, values)
         if (name := tenant.director.unknown_magic(order)) is not None:
             remarks += (f"[mock:{name}] in the prompt is no ready-made scenario: fluxmock scenarios list",)
-        return twisting.twisted(turn, Answer(200, tenant.renderer.submitted(job), lint=remarks, job_id=job.id))
+        answer = twisting.twisted(turn, Answer(200, tenant.renderer.submitted(job), lint=remarks, job_id=job.id))
+        arrival = tenant.arrival(job) if hook_url is not None else None
+        return answer if arrival is None else twisting.held_back(answer, arrival)
 
     def _size(self, tenant: Tenant, endpoint: str, values: dict[str, Any]) -> str:
         if endpoint == "generate" and "size" in values:
@@ -218,7 +223,10 @@ def _read_body(call: Call, *, takes: tuple[str, ...]) -> Form:
         return Form(bodies.read_json(call.body))
     if kind == FORM:
         return bodies.read_urlencoded(call.body)
-    return bodies.read_multipart(call.content_type, call.body)
+    form = bodies.read_multipart(call.content_type, call.body)
+    # The journal keeps the beginning of a body only, which may be an image.
+    call.fields = form.fields
+    return form
 
 
 def _not_too_long(call: Call) -> bytes:

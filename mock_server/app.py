@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request, send_file
 from werkzeug.exceptions import HTTPException
 
-from mock_server import diagnose, twisting
+from mock_server import diagnose
 from mock_server.admin import admin_blueprint
 from mock_server.api import METHODS, Api
 from mock_server.errors import ApiError
@@ -25,7 +25,8 @@ from mock_server.http.reader import REFUSAL
 from mock_server.http.wire import WIRE
 from mock_server.images import gallery
 from mock_server.lane import FastLane, status_line
-from mock_server.scenario import Target, Turn
+from mock_server.scenarios import twisting
+from mock_server.scenarios.rules import Target, Turn
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.world import World

@@ -79,7 +79,7 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "scenarios":
-            from mock_server.scenario_cli import scenarios
+            from mock_server.scenarios.command import scenarios
 
             return scenarios
         return super().get_command(ctx, cmd_name)

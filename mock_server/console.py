@@ -13,7 +13,7 @@ from typing import TextIO
 import orjson
 
 from mock_server.exchange import mask
-from mock_server.journal import Entry, HookEntry, Journal, RequestEntry
+from mock_server.journal import ClockEntry, Entry, HookEntry, Journal, RequestEntry
 from mock_server.model import DeliveryState
 
 _MOST_WAITING = 10_000
@@ -68,7 +68,12 @@ class RequestLog:
                 self._stream.flush()
 
     def _lines(self, journal: Journal, entry: Entry) -> list[str]:
-        return [self._hook(entry)] if isinstance(entry, HookEntry) else self._request(journal, entry)
+        if isinstance(entry, HookEntry):
+            return [self._hook(entry)]
+        return [self._clock(entry)] if isinstance(entry, ClockEntry) else self._request(journal, entry)
+
+    def _clock(self, entry: ClockEntry) -> str:
+        return self._paint(f"{_time(entry.at)}  time {entry.move}, to {_time(entry.to)}", _DIM)
 
     def _request(self, journal: Journal, entry: RequestEntry) -> list[str]:
         colour = _GREEN if entry.status < 400 else _YELLOW if entry.status < 500 else _RED

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from mock_server.awaiting import await_delivery
 from mock_server.engine import Event
 from mock_server.errors import IllegalTransition
-from mock_server.journal import Journal
+from mock_server.exchange import mask
+from mock_server.hooks.apps import App, AppDeliverer
+from mock_server.journal import Journal, RequestEntry
 from mock_server.model import Account, Delivery, Job, JobState, Posting
-from mock_server.scenario import Scenario
+from mock_server.scenarios.rules import Scenario
 from mock_server.tenant import Tenant
+from mock_server.verification import Amount, Expectation, differences, verify_calls, verify_spend
 from mock_server.world import World
 
+_MOST_KEYS = 5
 _T = TypeVar("_T")
 _Get = Callable[[], Tenant]
 
@@ -60,6 +66,10 @@ class ClockControl:
         """Move on to the next event and let it happen; return whether there was one."""
         return self._get().advance_to_next_event()
 
+    def next_event_at(self) -> float | None:
+        """Return the instant of the next event, of a job or a hook; None when nothing more is to come."""
+        return self._get().next_event_at()
+
     def run_until_idle(self) -> None:
         """Move on until nothing more is to come: all timed jobs finished, all hooks delivered or given up."""
         self._get().run_until_idle()
@@ -75,6 +85,16 @@ class ClockControl:
     def auto(self) -> None:
         """Stop, and move to the next event whenever a fetch looks at an unfinished job."""
         self._get().set_pace(0.0, auto=True)
+
+    def drive(self) -> AbstractContextManager[None]:
+        """
+        Let the code in the `with` block live on this clock: its sleeps and waits move it, and take no real time.
+
+        What is covered, and what is not, stands in `mock_server.drive`.
+        """
+        from mock_server.drive import drive
+
+        return drive(self)
 
 
 def _settled(tenant: Tenant) -> Tenant:
@@ -168,6 +188,53 @@ class Hooks(_View[Delivery]):
 
     def __init__(self, get: _Get) -> None:
         super().__init__(lambda: tuple(_settled(get()).store.deliveries.values()))
+        self._get = get
+
+    def wait_for_delivery(self, job_id: str | None = None, *, timeout: float = 5.0) -> Delivery:
+        """
+        Return the webhook of a job, or the next one that nobody has waited for, once its receiver took it (2xx).
+
+        It never returns when nothing was sent. A clock that stands still is moved on, event by event, to get there.
+
+        Args:
+            job_id: of which job; None for any.
+            timeout: real seconds to wait for each receiver, and, on a clock that runs, for a webhook at all.
+
+        Raises:
+            NotDelivered: an AssertionError: it did not arrive, or will not; the text says what became of each.
+            UnknownJob: there is no such job.
+        """
+        return await_delivery(self._get(), job_id, timeout)
+
+    def replay(self, delivery_id: str) -> Delivery:
+        """Send a webhook once more, now, and return it as it stands then; raises UnknownDelivery."""
+        return self._get().replay(delivery_id)
+
+    def deliver_to(self, app: App, url: str = "http://hooks.localhost") -> str:
+        """
+        Call an application in this process for all webhooks to the scheme, host and port of `url`.
+
+        Args:
+            app: a WSGI application (Flask, Django) or an ASGI one (FastAPI, Starlette).
+            url: what clients give as the beginning of their hookUrl; its host need not exist.
+
+        Returns:
+            `url`, without a slash at the end.
+
+        Raises:
+            ValueError: `url` is no URL for hooks.
+            TypeError: `app` is no application.
+        """
+        tenant = self._get()
+        tenant.postman.deliver_to(AppDeliverer(app), url)
+        return url.rstrip("/")
+
+
+def _together(fields: Mapping[str, object] | None, more: Mapping[str, object]) -> dict[str, object]:
+    fields = fields or {}
+    for name in fields.keys() & more.keys():
+        raise ValueError(f"{name}: expected it once, got it in fields and as an argument: leave one of them out")
+    return {**fields, **more}
 
 
 class TenantControl:
@@ -175,20 +242,22 @@ class TenantControl:
     The world behind one API key. It stays valid when that world is made anew.
 
     Attributes:
-        key: the API key.
+        api_key: the API key.
+        url: the base URL of the server that serves it, without a slash at the end; "" when none does.
         clock: its clock.
         jobs: its jobs.
         ledger: its postings and balances.
         hooks: its webhook deliveries.
     """
 
-    def __init__(self, world: World, key: str) -> None:
+    def __init__(self, world: World, api_key: str, url: str = "") -> None:
         def get() -> Tenant:
-            return world.tenant(key)
+            return world.tenant(api_key)
 
         self._world = world
         self._get = get
-        self.key = key
+        self.api_key = api_key
+        self.url = url
         self.clock = ClockControl(get)
         self.jobs = Jobs(get)
         self.ledger = Ledger(get)
@@ -200,27 +269,125 @@ class TenantControl:
         """Its requests, answers and hook attempts."""
         return self._get().journal
 
-    def scenario(self, source: str | Path | Mapping[str, Any] | Scenario) -> None:
+    @property
+    def spent(self) -> Decimal:
+        """Quota units that its jobs have really cost."""
+        return self.ledger.spent
+
+    def calls(
+        self,
+        endpoint: str | None = None,
+        *,
+        status: int | None = None,
+        job_id: str | None = None,
+        fields: Mapping[str, object] | None = None,
+        **more_fields: object,
+    ) -> list[RequestEntry]:
+        """
+        Return the calls of this kind that came, oldest first; refused ones count, too.
+
+        Args:
+            endpoint: generate, edits, submit (either of these), fetch, image, or a path such as "/flux/fetch"; None is
+                any.
+            status: of the answer.
+            job_id: the job that the call made or asked for.
+            fields: of the body or the query, by name: a value, a compiled pattern to be found in it, or a function that
+                says whether it will do.
+            more_fields: the same, written as arguments.
+
+        Raises:
+            ValueError: there is no such endpoint.
+        """
+        expectation = Expectation(endpoint, None, status, job_id, _together(fields, more_fields))
+        return [entry for entry in self.journal.requests if not differences(entry, expectation)]
+
+    def assert_called(
+        self,
+        endpoint: str | None,
+        *,
+        times: int | None = None,
+        at_least: int | None = None,
+        at_most: int | None = None,
+        status: int | None = None,
+        job_id: str | None = None,
+        fields: Mapping[str, object] | None = None,
+        **more_fields: object,
+    ) -> list[RequestEntry]:
+        """
+        Return the calls of this kind, which must be as many as is said; by default at least one.
+
+        Args:
+            endpoint: as for `calls`.
+            times: exactly so many calls; 0 is none at all.
+            at_least: so many calls or more.
+            at_most: so many calls or fewer.
+            status: of the answer.
+            job_id: the job that the call made or asked for.
+            fields: of the body or the query, as for `calls`.
+            more_fields: the same, written as arguments.
+
+        Raises:
+            Unverified: an AssertionError: they are more or fewer. The text shows the nearest calls, and in what they
+                differ.
+            ValueError: there is no such endpoint, or these numbers make no sense.
+        """
+        expectation = Expectation(endpoint, None, status, job_id, _together(fields, more_fields))
+        amount = Amount.of(times, at_least, at_most)
+        tenant = self._get()
+        return verify_calls(
+            tenant.journal.requests,
+            expectation,
+            amount,
+            start=tenant.store.postings[0].at,
+            dropped=tenant.journal.dropped,
+            elsewhere=self._calls_elsewhere,
+        )
+
+    def assert_max_spend(self, quota: Decimal | float | str) -> Decimal:
+        """
+        Return what its jobs cost, finished or not, in quota units, which must be no more than `quota`.
+
+        Raises:
+            Unverified: an AssertionError: it is more. The text lists the jobs, and says which of them a client's
+                transport ordered once more because an answer was broken on its way.
+            ValueError: `quota` is no amount.
+        """
+        tenant = self._get()
+        with tenant.lock:
+            jobs, postings = tenant.current_jobs(), tenant.store.postings[:]
+        return verify_spend(quota, jobs, postings, tenant.journal.requests)
+
+    def _calls_elsewhere(self) -> list[str]:
+        strays = len(self._world.strays.requests)
+        lines = [f"calls with no key, with one that is not accepted, or to no endpoint: {strays}"] if strays else []
+        others = [mask(tenant.key) for tenant in self._world.tenants() if tenant.journal.written]
+        return lines + ([f"calls came with the keys {', '.join(others[:_MOST_KEYS])}"] if others else [])
+
+    def scenario(self, source: str | Path | Mapping[str, Any] | Scenario | None) -> None:
         """
         Play another scenario from now on; calls are counted from 1 again.
 
         Args:
-            source: the name of a ready-made one, a file, the data of one, or one that was read. Its settings do not
-                count here; `reset` takes settings.
+            source: the name of a ready-made one, a file, the data of one, or one that was read; None is the server's
+                own again. Its settings do not count here; `reset` takes settings.
 
         Raises:
             ScenarioError: it cannot be used.
         """
-        from mock_server.scenario_files import find_scenario, parse_scenario
+        from mock_server.scenarios.files import find_scenario, parse_scenario
 
+        tenant = self._get()
+        if source is None:
+            with tenant.lock:
+                tenant.director.use(self._world.scenario)
+            return
         if isinstance(source, Mapping):
             chosen = parse_scenario(json.dumps(source))
         else:
             chosen = source if isinstance(source, Scenario) else find_scenario(str(source))
-        tenant = self._get()
         with tenant.lock:
             tenant.director.use(lambda: chosen)
 
     def reset(self, **changes: object) -> None:
         """Make its world anew, empty, with `changes` to the settings; hooks on their way are forgotten."""
-        self._world.reset(self.key, **changes)
+        self._world.reset(self.api_key, **changes)

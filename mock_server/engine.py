@@ -151,11 +151,12 @@ def finish(
     now: float,
     copies: int = 1,
     hook_delay: float = 0.0,
+    hold: bool = False,
 ) -> Change:
     """
     End `job` well, or badly with the reason `failure`: money, webhook, and its slot for the next in line.
 
-    Its webhook is sent `copies` times (0 is never), `hook_delay` seconds from now.
+    Its webhook is sent `copies` times (0 is never), `hook_delay` seconds from now; to `hold` it, until `release`.
     """
     done = move(job, Event.FAIL if failure else Event.SUCCEED, now, failure)
     refunded = failure is not None and rules.refund
@@ -164,10 +165,11 @@ def finish(
     timers: tuple[Timer, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     if done.order.hook_url is not None:
-        state = DeliveryState.DUE if copies else DeliveryState.DROPPED
-        delivery = Delivery(f"hook-{done.id}", done.id, done.order.hook_url, snapshot(done), state)
+        state = DeliveryState.DROPPED if not copies else DeliveryState.HELD if hold else DeliveryState.DUE
+        delivery = Delivery(delivery_id(done.id), done.id, done.order.hook_url, snapshot(done), state=state)
         deliveries = (delivery,)
-        timers = (Timer(later(now, hook_delay), TimerKind.DELIVER, delivery.id),) * copies
+        if state is DeliveryState.DUE:
+            timers = _sendings(delivery, copies, later(now, hook_delay))
     frees_a_slot = job.state is JobState.RUNNING and desk.running <= rules.slots
     waiting = desk.next_in_line() if frees_a_slot else None
     if waiting is not None:
@@ -203,12 +205,27 @@ def count_poll(job: Job) -> Job:
     return replace(job, polls=job.polls + 1)
 
 
+def delivery_id(job_id: str) -> str:
+    """Return the id of the webhook delivery of a job."""
+    return f"hook-{job_id}"
+
+
+def release(delivery: Delivery, *, now: float, copies: int = 1, delay: float = 0.0) -> Change:
+    """Send a webhook `copies` times, `delay` seconds from now, whatever has become of it so far."""
+    due = replace(delivery, state=DeliveryState.DUE)
+    return Change(deliveries=(due,), timers=_sendings(due, copies, later(now, delay)))
+
+
+def _sendings(delivery: Delivery, copies: int, due: float) -> tuple[Timer, ...]:
+    return (Timer(due, TimerKind.DELIVER, delivery.id),) * copies
+
+
 def after_delivery(delivery: Delivery, receipt: Receipt, *, attempted_at: float, rules: Rules) -> Change:
     """Note one attempt; when it failed and the retry schedule has a turn left, set the next."""
     attempts = (*delivery.attempts, Attempt(len(delivery.attempts) + 1, attempted_at, receipt))
     retries = len(attempts) - 1
     timers: tuple[Timer, ...] = ()
-    if receipt.ok or delivery.state is DeliveryState.DELIVERED:
+    if any(attempt.receipt.ok for attempt in attempts):
         state = DeliveryState.DELIVERED
     elif receipt.blocked:
         state = DeliveryState.BLOCKED

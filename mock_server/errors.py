@@ -4,6 +4,8 @@ FluxmockError
 ├── SettingsError        a setting, command-line option or FLUXMOCK_* variable that cannot be used
 ├── IllegalTransition    a job was told to go where its state does not lead
 ├── UnknownJob           no job of that id in this tenant
+├── UnknownDelivery      no webhook delivery of that id in this tenant
+├── NotDelivered         a webhook that was waited for did not arrive
 └── ApiError             a request is refused: an HTTP status, and words for the person behind the client
 """
 
@@ -24,6 +26,14 @@ class IllegalTransition(FluxmockError):
 
 class UnknownJob(FluxmockError, LookupError):
     """This tenant has no job of that id."""
+
+
+class UnknownDelivery(FluxmockError, LookupError):
+    """This tenant has no webhook delivery of that id."""
+
+
+class NotDelivered(FluxmockError, AssertionError):
+    """A webhook that was waited for did not arrive; the text says what became of each."""
 
 
 class ApiError(FluxmockError):

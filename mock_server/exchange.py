@@ -13,6 +13,9 @@ from mock_server.http.reader import CONNECTION, DROPPED
 from mock_server.http.wire import Wire
 
 EXPLAIN = "X-Fluxmock-Explain"
+ORIGIN = "fluxmock.origin"
+"""The environ key of the origin that image URLs are to have, where it is not that of the request."""
+
 _EXPLAIN_LIMIT = 2000
 _SHOWN_LIMIT = 80
 _HOST = re.compile(
@@ -27,9 +30,10 @@ class Call:
 
     Args:
         headers: by WSGI name, such as `HTTP_TT_API_KEY`; use `header()`.
-        origin: scheme and host that it was sent to, such as `http://127.0.0.1:8787`.
+        origin: scheme and host that image URLs get; those that it was sent to, such as `http://127.0.0.1:8787`.
         connection: number of the connection it came on, 0 when unknown.
         dropped: names of headers that the server had to drop, because of an underscore.
+        fields: the plain fields of its multipart form, once somebody has read it.
     """
 
     method: str
@@ -41,6 +45,7 @@ class Call:
     origin: str
     connection: int = 0
     dropped: tuple[str, ...] = ()
+    fields: Mapping[str, Any] | None = None
 
     def header(self, name: str) -> str | None:
         """Return the header `name`, in any spelling of case, or None."""
@@ -56,7 +61,7 @@ class Call:
             {name: value for name, value in environ.items() if name[:5] == "HTTP_"},
             environ.get("CONTENT_TYPE", ""),
             body,
-            f"{environ['wsgi.url_scheme']}://{host_of(environ)}",
+            environ.get(ORIGIN) or f"{environ['wsgi.url_scheme']}://{host_of(environ)}",
             environ.get(CONNECTION, 0),
             environ.get(DROPPED, ()),
         )

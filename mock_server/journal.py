@@ -1,21 +1,26 @@
-"""What happened in a tenant, in order: requests with their answers, and attempts to deliver hooks. Bounded."""
+"""What happened in a tenant, in order: requests and answers, attempts to deliver hooks, moves of the clock. Bounded."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from threading import Lock
-from typing import overload
+from typing import Any, overload
 
 from mock_server.exchange import Answer, Call, Upload, mask
+from mock_server.http.wire import End, Wire
 from mock_server.model import Attempt, Delivery
 
 _log = logging.getLogger("fluxmock.requests")
 
 _BODY_LIMIT = 16 * 1024
+_MOST_BROKEN = 1000
+# Broken answers, for a repetition of whose request a journal watches at a time.
+
 _SECRET = re.compile(r"key|token|auth|cookie|secret", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile(r"([^=&]*(?:key|token|auth|secret)[^=&]*)=([^&]*)", re.IGNORECASE)
 
@@ -34,6 +39,12 @@ class RequestEntry:
         lint: remarks on what was accepted all the same.
         uploads: the files that came with it.
         twisted: a scenario changed the answer.
+        wire: what was done to the answer on the wire, in words such as "reset" or "0.5 s late"; empty when nothing was.
+        attempt: 1, or more when this repeats, byte for byte in method, path, query and body, a request whose answer
+            the scenario broke on the wire, as the transport of a client does by itself: one more than that one's.
+        repeats: the number of the entry that it so repeats.
+        fields: the plain fields of a multipart form, read before its body was cut; None when there was none, or when
+            they are longer than what is kept of a body.
     """
 
     number: int
@@ -52,21 +63,51 @@ class RequestEntry:
     connection: int
     uploads: tuple[Upload, ...]
     twisted: bool
+    wire: str = ""
+    attempt: int = 1
+    repeats: int | None = None
+    fields: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class HookEntry:
-    """One attempt to deliver a hook, at the tenant's time `at`."""
+    """
+    One attempt to deliver a hook, at the tenant's time `at`.
+
+    Args:
+        delivery: as it stood afterwards, but with the body and type that were sent.
+        twisted: a scenario changed what was sent, or lost it.
+    """
 
     number: int
     at: float
     delivery: Delivery
     attempt: Attempt
+    twisted: bool = False
 
 
-Entry = RequestEntry | HookEntry
+@dataclass(frozen=True, slots=True)
+class ClockEntry:
+    """
+    Somebody moved or set the tenant's clock by hand.
+
+    Args:
+        number: counts the tenant's journal entries from 1.
+        at: the tenant's time before, in seconds since the Unix epoch.
+        to: where it was moved to; `at` when only its pace changed, or the end was open. What happened on the way
+            follows this entry.
+        move: what was done, in words such as "advance 60 s", "run until idle" or "freeze".
+    """
+
+    number: int
+    at: float
+    to: float
+    move: str
+
+
+Entry = RequestEntry | HookEntry | ClockEntry
 Observer = Callable[["Journal", Entry], None]
-_Raw = tuple[int, float, Call, int, Answer] | HookEntry
+_Raw = tuple[int, float, Call, int, Answer, int, int | None] | HookEntry | ClockEntry
 
 
 class Journal(Sequence[Entry]):
@@ -86,6 +127,7 @@ class Journal(Sequence[Entry]):
         self._lock = Lock()
         self._observer = observer
         self._entries: deque[_Raw] = deque(maxlen=limit)
+        self._broken: dict[bytes, tuple[int, int]] = {}
 
     @property
     def dropped(self) -> int:
@@ -95,22 +137,45 @@ class Journal(Sequence[Entry]):
     def note_request(self, at: float, call: Call, answer: Answer) -> None:
         """Write one request and its answer down."""
         size = len(call.body)
+        breaks = answer.wire is not None and _breaks(answer.wire)
+        # Only a tenant some of whose answers were broken pays for telling repetitions.
+        mark = _fingerprint(call) if breaks or self._broken else None
         if size > _BODY_LIMIT:
             call.body = call.body[:_BODY_LIMIT]
+            if call.fields and sum(len(name) + len(value) for name, value in call.fields.items()) > _BODY_LIMIT:
+                call.fields = None
         with self._lock:
             self.written += 1
-            raw = (self.written, at, call, size, answer)
+            attempt, repeats = (1, None) if mark is None else self._count(mark, breaks=breaks)
+            raw = (self.written, at, call, size, answer, attempt, repeats)
             self._entries.append(raw)
         if self._observer is not None:
             self._tell(_entry(raw))
 
-    def note_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
+    def note_attempt(self, delivery: Delivery, attempt: Attempt, *, twisted: bool = False) -> None:
         """Write one attempt to deliver a hook down."""
         with self._lock:
             self.written += 1
-            entry = HookEntry(self.written, attempt.at, delivery, attempt)
+            entry = HookEntry(self.written, attempt.at, delivery, attempt, twisted)
             self._entries.append(entry)
         self._tell(entry)
+
+    def note_clock(self, at: float, to: float, move: str) -> None:
+        """Write down that somebody moved the clock by hand, from `at` to `to`, or set its pace; `move` says how."""
+        with self._lock:
+            self.written += 1
+            entry = ClockEntry(self.written, at, to, move)
+            self._entries.append(entry)
+        self._tell(entry)
+
+    def _count(self, mark: bytes, *, breaks: bool) -> tuple[int, int | None]:
+        """Return which attempt the request of this fingerprint is, and at what; its own answer may be broken, too."""
+        repeats, attempts = self._broken.pop(mark, (None, 0))
+        if breaks:
+            self._broken[mark] = (self.written, attempts + 1)
+            if len(self._broken) > _MOST_BROKEN:
+                del self._broken[next(iter(self._broken))]
+        return attempts + 1, repeats
 
     def _tell(self, entry: Entry) -> None:
         if self._observer is None:
@@ -129,11 +194,15 @@ class Journal(Sequence[Entry]):
     def __getitem__(self, index: slice) -> Sequence[Entry]: ...
     def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
         if isinstance(index, slice):
-            return [_entry(raw) for raw in list(self._entries)[index]]
+            return [_entry(raw) for raw in self._snapshot()[index]]
         return _entry(self._entries[index])
 
     def __iter__(self) -> Iterator[Entry]:
-        return map(_entry, tuple(self._entries))
+        return map(_entry, self._snapshot())
+
+    def _snapshot(self) -> tuple[_Raw, ...]:
+        with self._lock:
+            return tuple(self._entries)
 
     @property
     def requests(self) -> list[RequestEntry]:
@@ -151,9 +220,9 @@ def log_explained(_journal: Journal, entry: Entry) -> None:
 
 def _entry(raw: _Raw) -> Entry:
     # Entries are worded when somebody looks: writing one is on the hot path, reading is not.
-    if isinstance(raw, HookEntry):
+    if not isinstance(raw, tuple):
         return raw
-    number, at, call, size, answer = raw
+    number, at, call, size, answer, attempt, repeats = raw
     headers = {
         name[5:].replace("_", "-").title(): mask(value) if _SECRET.search(name) else value
         for name, value in call.headers.items()
@@ -161,20 +230,56 @@ def _entry(raw: _Raw) -> Entry:
     if call.content_type:
         headers["Content-Type"] = call.content_type
     return RequestEntry(
-        number,
-        at,
-        call.method,
-        call.path,
-        _SECRET_PARAMETER.sub(lambda found: f"{found[1]}={mask(found[2])}", call.query),
-        headers,
-        call.body,
-        size,
-        answer.status,
-        answer.body,
-        answer.explanation,
-        answer.lint,
-        answer.job_id,
-        call.connection,
-        answer.uploads,
-        answer.twisted,
+        number=number,
+        at=at,
+        method=call.method,
+        path=call.path,
+        query=_SECRET_PARAMETER.sub(lambda found: f"{found[1]}={mask(found[2])}", call.query),
+        headers=headers,
+        request_body=call.body,
+        request_size=size,
+        status=answer.status,
+        response_body=answer.body,
+        explanation=answer.explanation,
+        lint=answer.lint,
+        job_id=answer.job_id,
+        connection=call.connection,
+        uploads=answer.uploads,
+        twisted=answer.twisted,
+        wire="" if answer.wire is None else _words(answer.wire),
+        attempt=attempt,
+        repeats=repeats,
+        fields=call.fields,
     )
+
+
+def _fingerprint(call: Call) -> bytes:
+    digest = blake2b(f"{call.method} {call.path}?{call.query}\n".encode("utf-8", "surrogateescape"), digest_size=16)
+    digest.update(call.body)
+    return digest.digest()
+
+
+def _breaks(wire: Wire) -> bool:
+    """Whether a client does not get the whole of an answer that goes so: a close after all of it breaks nothing."""
+    return wire.silent or wire.body_bytes is not None or wire.length_error > 0 or wire.end is End.RESET
+
+
+_ENDS = {End.KEEP: "", End.CLOSE: "closed", End.HALF_CLOSE: "half closed", End.RESET: "reset"}
+
+
+def _words(wire: Wire) -> str:
+    end = _ENDS[wire.end]
+    if wire.silent:
+        parts = [f"{end} without an answer" if end else "no answer at all"]
+    else:
+        parts = [
+            f"Content-Length wrong by {wire.length_error:+}" if wire.length_error else "",
+            f"in chunks of {', '.join(map(str, wire.chunks))} bytes" if wire.chunks else "",
+            f"in pieces of {wire.piece} bytes, {wire.pause:g} s apart" if wire.piece else "",
+            "" if wire.body_bytes is None else f"body cut after {wire.body_bytes} bytes",
+            end,
+            "" if wire.idle is None else f"closed after {wire.idle:g} idle s",
+        ]
+    late = f"{wire.delay:.3g} s late" if wire.delay else ""
+    held = "held back for a webhook" if wire.until is not None else ""
+    return ", ".join(filter(None, [held, late, *parts]))

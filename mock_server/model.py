@@ -114,6 +114,8 @@ class DeliveryState(StrEnum):
     """Where a webhook delivery stands."""
 
     DUE = "due"
+    HELD = "held"
+    """Until a fetch has shown the job's final state."""
     DELIVERED = "delivered"
     GIVEN_UP = "given up"
     BLOCKED = "blocked"
@@ -122,12 +124,17 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook delivery: a snapshot of the final fetch body on its way to `url`, under an id that retries keep."""
+    """
+    A webhook delivery: a snapshot of the final fetch body on its way to `url`, under an id that retries keep.
+
+    What a scenario changes about a sending is in the journal's entry of the attempt, not here.
+    """
 
     id: str
     job_id: str
     url: str
     body: bytes
+    content_type: str = "application/json"
     state: DeliveryState = DeliveryState.DUE
     attempts: tuple[Attempt, ...] = ()
 

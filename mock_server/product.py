@@ -1,4 +1,4 @@
-"""What the product charges, how long it takes and how large its images are: `schemas/product.json`.
+"""What the product charges, how long it takes, how large its images are and where it is: `schemas/product.json`.
 
 Nearly all of it is assumed, so a user may put a file of their own over it.
 """
@@ -36,9 +36,18 @@ class Mode:
 
 
 @dataclass(frozen=True, slots=True)
+class Origins:
+    """Where the real product is: scheme and host of its API and of its image URLs, without a slash at the end."""
+
+    api: str
+    images: str
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """Prices, durations (seconds) and sizes ("1024x1024") of the emulated product."""
 
+    origins: Origins
     modes: dict[str, Mode]
     queue_seconds: tuple[float, float]
     sizes: dict[str, str]
@@ -79,6 +88,7 @@ def load_product(override: Path | None = None) -> Product:
         for name, entry in data["modes"].items()
     }
     return Product(
+        origins=Origins(data["origins"]["api"], data["origins"]["images"]),
         modes=modes,
         queue_seconds=tuple(data["queue_seconds"]["range"]),
         sizes=data["sizes"]["by_aspect_ratio"],

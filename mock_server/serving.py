@@ -50,7 +50,7 @@ class Server:
         """
         if changes:
             self.world.reset(key, **changes)
-        return TenantControl(self.world, key)
+        return TenantControl(self.world, key, self._http.url if self._running else "")
 
     @property
     def strays(self) -> Journal:

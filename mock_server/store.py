@@ -58,8 +58,7 @@ class MemoryStore:
             before = self.deliveries.get(delivery.id)
             self.deliveries[delivery.id] = delivery
             was_due = before is None or before.state is DeliveryState.DUE
-            if was_due and delivery.state is not DeliveryState.DUE:
-                self.hooks_expected -= 1
+            self.hooks_expected += (delivery.state is DeliveryState.DUE) - was_due
         for timer in change.timers:
             self._sequence += 1
             heap = self._hook_timers if timer.kind is TimerKind.DELIVER else self._job_timers

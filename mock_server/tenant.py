@@ -1,43 +1,47 @@
-"""A tenant: the world behind one API key, where clock, engine, store and deliverer meet.
+"""A tenant: the world behind one API key, where clock, engine, store and scenario meet.
 
-Everything happens under the tenant's lock, only hooks are handed over without it. Requests move jobs on. Only `tick`
-(real time has come) and `advance_to` (somebody moves the clock) send webhooks, so that answering never waits for one.
+Everything happens under the tenant's lock, only hooks are handed over without it.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Condition, RLock, get_ident
+from dataclasses import replace
 
 from mock_server import engine
-from mock_server.clock import Clock, check_forward
+from mock_server.clock import Clock
 from mock_server.contract import Contract, contract
-from mock_server.director import Director
 from mock_server.engine import Event
-from mock_server.errors import UnknownJob
+from mock_server.errors import UnknownDelivery, UnknownJob
 from mock_server.hooks.deliverer import Deliverer
 from mock_server.identity import Source
 from mock_server.journal import Journal, Observer
-from mock_server.model import Account, Change, Delivery, Job, JobState, Order, Posting, Receipt, Timer, TimerKind, later
+from mock_server.model import (
+    Account,
+    Change,
+    Delivery,
+    DeliveryState,
+    Job,
+    JobState,
+    Order,
+    Posting,
+    Receipt,
+    Timer,
+    TimerKind,
+)
+from mock_server.postman import LOST
 from mock_server.product import Product
 from mock_server.ratelimit import Window
 from mock_server.render import Renderer
-from mock_server.scenario import Target, Turn, all_goes_well
+from mock_server.scenarios.director import Director
+from mock_server.scenarios.rules import Moment, Target, Turn, all_goes_well
+from mock_server.schedule import Schedule
 from mock_server.settings import ProgressKind, Settings
 from mock_server.store import MemoryStore
 
-_log = logging.getLogger("fluxmock.tenant")
 
-AUTO_IDLE = 0.03
-"""Real seconds without a request after which an auto clock moves on by itself while a hook is expected."""
-
-_HOOK_PAUSE = 0.002
-# Real seconds that a hook waits at least, so that the answer to the request that caused it leaves first.
-
-
-class Tenant:
+class Tenant(Schedule):
     """
     All that one API key owns.
 
@@ -62,29 +66,23 @@ class Tenant:
         observer: Observer | None = None,
         wake: Callable[[Tenant], None] = lambda _: None,
     ) -> None:
+        clock = Clock(settings.clock)
+        opening = Posting(clock.now(), Account.PURCHASED, Account.AVAILABLE, settings.balance)
+        journal = Journal(key, settings.journal, observer)
+        super().__init__(clock, MemoryStore(opening), journal, deliverer, lambda: wake(self))
         self.key = key
         self.settings = settings
         self.rules = settings.rules
         self.product = product
         self.contract: Contract = contract(settings.contract)
-        self.clock = Clock(settings.clock)
-        self.journal = Journal(key, settings.journal, observer)
         self.source = Source(settings.seed, key)
         self.renderer = Renderer(self.contract, product, self.source.tag, null_data=settings.data == "null")
         self.director = director or Director(all_goes_well, self.source, None, product.failure)
-        opening = Posting(self.clock.now(), Account.PURCHASED, Account.AVAILABLE, settings.balance)
-        self.store = MemoryStore(opening)
+        self.awaited: set[str] = set()
+        """Ids of the deliveries that somebody has waited for."""
         self._window = Window(settings.rate_limit) if settings.rate_limit else None
-        self._deliverer = deliverer
-        self._wake = wake
-        self.lock = RLock()
-        self._landed = Condition(self.lock)
-        self._in_flight = 0
-        self._outbox: list[tuple[Delivery, float]] = []
-        self._posting: set[int] = set()
-        self._walkers = 0
+        self._arrivals: dict[str, Future[None]] = {}
         self._closed = False
-        self._written_at_tick = -1
 
     # What clients do
 
@@ -114,10 +112,17 @@ class Tenant:
                 self.store, order, job_id=luck.job_id, plan=plan, price=price, rules=self.rules, now=now
             )
             self.store.commit(change)
-            if self.settings.progress.kind is ProgressKind.IMMEDIATE:
+            early = order.hook_url is not None and self._comes_early(order)
+            if early or self.settings.progress.kind is ProgressKind.IMMEDIATE:
                 self._happen(luck.job_id, (Event.START, engine.ending(change.jobs[0])), now)
+            if early:
+                self._arrivals[engine.delivery_id(luck.job_id)] = Future()
             self._expect_hooks()
             return self.store.jobs[luck.job_id]
+
+    def _comes_early(self, order: Order) -> bool:
+        wish = self.director.dispatch(order, self.store.submitted)
+        return wish.copies > 0 and wish.when is Moment.BEFORE_ANSWER
 
     def turn(self, target: Target, order: Order, job: Job | None = None) -> Turn | None:
         """Return the turn that the answer to a call takes, for a new job or an old one; None when all goes well."""
@@ -127,14 +132,18 @@ class Tenant:
             turn = self.director.turn(target, order, self.store.submitted + 1 if job is None else job.number)
             return turn and Turn(turn.twist, turn.seconds / (self.clock.rate or 1.0))
 
+    def arrival(self, job: Job) -> Future[None] | None:
+        """Return what is done once the webhook of `job` has arrived, if its submission is to be answered only then."""
+        return self._arrivals.get(engine.delivery_id(job.id)) if self._arrivals else None
+
     def fetch(self, job_id: str) -> Job:
         """Return a job as this fetch sees it; with progress by polls, and with an auto clock, it also moves it on."""
         with self.lock:
             now = self._drain()
             job = self.job(job_id)
             if job.state.final:
-                return job
-            if self.settings.progress.kind is ProgressKind.POLLS:
+                self._release(job, now)
+            elif self.settings.progress.kind is ProgressKind.POLLS:
                 job = self._polled(job, now)
             elif self.clock.auto:
                 self._to_next_event(hooks=False)
@@ -145,8 +154,16 @@ class Tenant:
             self._happen(job.id, (event,), now)
         job = engine.count_poll(self.store.jobs[job.id])
         self.store.commit(Change(jobs=(job,)))
+        self._release(job, now)
         self._expect_hooks()
         return job
+
+    def _release(self, job: Job, now: float) -> None:
+        delivery = self.store.deliveries.get(engine.delivery_id(job.id)) if job.order.hook_url is not None else None
+        if delivery is not None and delivery.state is DeliveryState.HELD:
+            wish = self.director.dispatch(job.order, job.number)
+            self.store.commit(engine.release(delivery, now=now, copies=wish.copies, delay=wish.delay))
+            self._expect_hooks()
 
     # What the person at the controls does
 
@@ -156,11 +173,6 @@ class Tenant:
             return self.store.jobs[job_id]
         except KeyError:
             raise UnknownJob(f"no job {job_id!r} among the {len(self.store.jobs)} of this tenant") from None
-
-    def settle(self) -> None:
-        """Let happen what is due by now, except sending hooks."""
-        with self.lock:
-            self._drain()
 
     def current_jobs(self) -> tuple[Job, ...]:
         """Return all jobs as they stand now, oldest first."""
@@ -183,125 +195,34 @@ class Tenant:
             self._expect_hooks()
             return self.store.jobs[job_id]
 
-    def advance(self, seconds: float) -> None:
-        """Move the clock on by `seconds`, as `advance_to` does; ValueError if they are negative."""
-        now = self.clock.now()
-        instant = later(now, seconds)
-        check_forward(now, instant)
-        self._walk_to(instant)
-
-    def advance_to(self, instant: float) -> None:
+    def replay(self, delivery_id: str) -> Delivery:
         """
-        Move the clock to `instant`, event by event.
-
-        What falls due on the way happens at its own time. Each hook is delivered, and its retry set, before the clock
-        goes on.
+        Send a webhook once more, now, whatever has become of it; return it as it stands then.
 
         Raises:
-            ValueError: `instant` lies in the past.
+            UnknownDelivery: there is no such delivery.
+            RuntimeError: the clock is being moved, and waits for a hook; nothing is sent then.
         """
-        check_forward(self.clock.now(), instant)
-        self._walk_to(later(instant, 0.0))
-
-    def advance_to_next_event(self) -> bool:
-        """Move the clock to the next event and let it happen; return whether there was one."""
         with self.lock:
-            due = self.store.next_due(hooks=True)
-        if due is None:
-            return False
-        self._walk_to(max(due, self.clock.now()))
-        return True
-
-    def run_until_idle(self) -> None:
-        """Move the clock on until nothing more is to come."""
-        self._walk_to(None)
-
-    def _walk_to(self, instant: float | None) -> None:
-        with self.lock:
-            if get_ident() in self._posting or (self._walkers and self._in_flight):
-                raise RuntimeError("the clock is being moved, and waits for a hook: what a hook causes cannot move it")
-            self._walkers += 1
-        try:
-            while self._step_to(instant):
-                self._post()
-        finally:
-            with self.lock:
-                self._walkers -= 1
-        if instant is not None:
-            self.clock.forward_to(instant)
-
-    def _step_to(self, instant: float | None) -> bool:
-        """Once no hook is on its way, go to the next event that is due by `instant`; return whether there was one."""
-        with self.lock:
-            self._landed.wait_for(lambda: self._in_flight == 0)
-            due = self.store.next_due(hooks=True)
-            if due is None or (instant is not None and due > instant):
-                return False
-            self.clock.forward_to(due)
-            timer = self.store.pop_due(due, hooks=True)
-            if timer is not None:
-                self._fire(timer)
-            return True
+            self.check_free()
+            delivery = self.store.deliveries.get(delivery_id)
+            if delivery is None:
+                known = ", ".join(list(self.store.deliveries)[:3]) or "none so far"
+                raise UnknownDelivery(f"no webhook delivery {delivery_id!r}: expected one of hooks, such as {known}")
+            now = self._drain()
+            self.store.commit(engine.release(delivery, now=now))
+        self._walk_to(now, f"replay {delivery_id}")
+        return self.store.deliveries[delivery_id]
 
     def close(self) -> None:
         """Forget all that is to come: no job moves and no hook is sent any more."""
         with self.lock:
             self._closed = True
             self.store.forget_timers()
+            for delivery_id in tuple(self._arrivals):
+                self._note_arrival(delivery_id)
 
-    def set_pace(self, rate: float, *, auto: bool = False) -> None:
-        """Let the clock go on at another rate."""
-        with self.lock:
-            self._drain()
-            self.clock.run(rate, auto=auto)
-            self._expect_hooks()
-
-    # What time does
-
-    def tick(self) -> None:
-        """Do what is due by now and send the hooks that are, without waiting for them."""
-        with self.lock:
-            self._fire_due(self.clock.now(), hooks=True)
-            if self.clock.auto:
-                self._run_while_idle()
-        self._post()
-
-    def next_tick_in(self) -> float | None:
-        """Return the real seconds until `tick` should be called; None when time alone will bring no hook."""
-        with self.lock:
-            if not self.store.hooks_expected:
-                return None
-            if self.clock.auto:
-                return AUTO_IDLE
-            due = self.store.next_due(hooks=True)
-            left = None if due is None else self.clock.real_seconds_until(due)
-            return None if left is None else max(left, _HOOK_PAUSE)
-
-    def _expect_hooks(self) -> None:
-        if self.store.hooks_expected:
-            self._wake(self)
-
-    def _drain(self) -> float:
-        now = self.clock.now()
-        self._fire_due(now, hooks=False)
-        return now
-
-    def _fire_due(self, now: float, *, hooks: bool) -> None:
-        while (timer := self.store.pop_due(now, hooks=hooks)) is not None:
-            self._fire(timer)
-
-    def _to_next_event(self, *, hooks: bool) -> bool:
-        due = self.store.next_due(hooks=hooks)
-        if due is None:
-            return False
-        self._fire_due(self.clock.forward_to(due), hooks=hooks)
-        return True
-
-    def _run_while_idle(self) -> None:
-        idle = self.journal.written == self._written_at_tick
-        self._written_at_tick = self.journal.written
-        while idle and self.store.hooks_expected and not self._in_flight and self._to_next_event(hooks=True):
-            pass
+    # What happens in time
 
     def _fire(self, timer: Timer) -> None:
         if timer.kind is TimerKind.DELIVER:
@@ -324,7 +245,7 @@ class Tenant:
                 change = engine.begin(job, rules=self.rules, now=now)
             else:
                 reason = (failure or job.plan.failure or self.product.failure) if event is Event.FAIL else None
-                delivery = self.director.delivery(job.order, job.number)
+                wish = self.director.dispatch(job.order, job.number)
                 change = engine.finish(
                     self.store,
                     job,
@@ -332,54 +253,32 @@ class Tenant:
                     snapshot=self.renderer.fetched,
                     rules=self.rules,
                     now=now,
-                    copies=delivery.copies,
-                    hook_delay=delivery.delay,
+                    copies=wish.copies,
+                    hook_delay=0.0 if wish.when is Moment.BEFORE_ANSWER else wish.delay,
+                    hold=wish.when is Moment.AFTER_FINAL_FETCH,
                 )
             self.store.commit(change)
 
     def _send(self, delivery: Delivery, due: float) -> None:
-        self._in_flight += 1
-        self._outbox.append((delivery, due))
+        job = self.store.jobs[delivery.job_id]
+        parcel = self.director.parcel(delivery, job.order, job.number)
+        self.postman.take(parcel or delivery, due, lost=parcel is None)
 
-    def _post(self) -> None:
-        """Hand over what is to be sent; without the lock, for a receiver may well call back."""
+    def _land(self, sent: Delivery, due: float, receipt: Receipt) -> None:
         with self.lock:
-            outbox, self._outbox = self._outbox, []
-        self._posting.add(get_ident())
-        try:
-            for delivery, due in outbox:
-                self._hand_over(delivery, due)
-        finally:
-            self._posting.discard(get_ident())
-
-    def _hand_over(self, delivery: Delivery, due: float) -> None:
-        def landed(future: Future[Receipt]) -> None:
-            try:
-                receipt = future.result()
-            except BaseException as error:  # noqa: BLE001 - whatever it was, the clock must not wait for ever
-                receipt = _broken(error)
-            self._land(delivery, due, receipt)
-
-        try:
-            future = self._deliverer.deliver(delivery)
-        except Exception as error:  # noqa: BLE001 - likewise
-            self._land(delivery, due, _broken(error))
-        else:
-            future.add_done_callback(landed)
-
-    def _land(self, delivery: Delivery, due: float, receipt: Receipt) -> None:
-        with self.lock:
-            self._in_flight -= 1
-            self._landed.notify_all()
+            self.postman.note_landing()
             if self._closed:
                 return
-            current = self.store.deliveries[delivery.id]
+            current = self.store.deliveries[sent.id]
             change = engine.after_delivery(current, receipt, attempted_at=due, rules=self.rules)
             self.store.commit(change)
+            self._note_arrival(sent.id)
             self._expect_hooks()
-        self.journal.note_attempt(change.deliveries[0], change.deliveries[0].attempts[-1])
+        (after,) = change.deliveries
+        seen = replace(after, body=sent.body, content_type=sent.content_type)
+        self.journal.note_attempt(seen, after.attempts[-1], twisted=seen != after or receipt is LOST)
 
-
-def _broken(error: BaseException) -> Receipt:
-    _log.error("a deliverer failed", exc_info=error)
-    return Receipt(None, f"the deliverer failed: {error!r}")
+    def _note_arrival(self, delivery_id: str) -> None:
+        arrival = self._arrivals.pop(delivery_id, None)
+        if arrival is not None:
+            arrival.set_result(None)

@@ -8,7 +8,6 @@ from threading import Lock
 
 from mock_server.clock import Clock
 from mock_server.contract import Contract, contract
-from mock_server.director import Director
 from mock_server.errors import SettingsError
 from mock_server.hooks.deliverer import Deliverer, HttpDeliverer
 from mock_server.hooks.rules import HookRules
@@ -16,7 +15,8 @@ from mock_server.identity import Source, read_image_name
 from mock_server.journal import Journal, Observer, log_explained
 from mock_server.model import Job
 from mock_server.product import Product, load_product
-from mock_server.scenario import Scenario, all_goes_well
+from mock_server.scenarios.director import Director
+from mock_server.scenarios.rules import Scenario, all_goes_well
 from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.ticker import Ticker
@@ -43,16 +43,17 @@ class World:
         observer: Observer | None = log_explained,
     ) -> None:
         self.settings = settings or Settings()
-        self._scenario: Callable[[], Scenario] = all_goes_well
+        self.scenario: Callable[[], Scenario] = all_goes_well
+        """Returns what tenants play that were not told otherwise."""
         if self.settings.scenario is not None:
             # YAML takes 15 ms to import, and most worlds need none.
-            from mock_server.scenario_files import WatchedScenario
+            from mock_server.scenarios.files import WatchedScenario
 
             try:
-                self._scenario = WatchedScenario(self.settings.scenario)
+                self.scenario = WatchedScenario(self.settings.scenario)
             except SettingsError as error:
                 raise SettingsError(f"scenario: {error}") from None
-            self.settings = self.settings.replaced(**self._scenario().settings)
+            self.settings = self.settings.replaced(**self.scenario().settings)
         self.contract: Contract = contract(self.settings.contract)
         self.product = load_product(self.settings.product)
         self.hook_rules = HookRules(self.settings.hook_allow)
@@ -93,18 +94,35 @@ class World:
         settings = self.settings.replaced(**changes)
         product = load_product(settings.product) if "product" in changes else self.product
         with self._lock:
-            old = self._tenants.get(key)
-            if old is not None:
-                old.close()
-                self._keys_by_tag[old.source.tag].discard(key)
+            self._drop(key)
             return self._make(key, settings, product)
+
+    def forget(self, key: str) -> None:
+        """Drop the tenant of `key`, if there is one: its memory is freed, its hooks on their way are forgotten."""
+        with self._lock:
+            self._drop(key)
+
+    def forget_all(self) -> None:
+        """Drop every tenant, as `forget` does."""
+        with self._lock:
+            for key in tuple(self._tenants):
+                self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        old = self._tenants.pop(key, None)
+        if old is not None:
+            old.close()
+            keys = self._keys_by_tag[old.source.tag]
+            keys.discard(key)
+            if not keys:
+                del self._keys_by_tag[old.source.tag]
 
     def _make(self, key: str, settings: Settings, product: Product) -> Tenant:
         if not key.strip():
             raise SettingsError("key: expected a key that is not blank, for no request could carry it")
         source = Source(settings.seed, key)
         named = None if settings.plain_prompts else _ready_made
-        director = Director(self._scenario, source, named, product.failure)
+        director = Director(self.scenario, source, named, product.failure)
         tenant = Tenant(
             key, settings, product, self._deliverer, director=director, observer=self._observer, wake=self._ticker.watch
         )
@@ -128,8 +146,8 @@ class World:
             return None
         tag, job_id = read
         for key in tuple(self._keys_by_tag.get(tag, ())):
-            tenant = self._tenants[key]
-            if job_id in tenant.store.jobs:
+            tenant = self._tenants.get(key)
+            if tenant is not None and job_id in tenant.store.jobs:
                 return tenant, tenant.store.jobs[job_id]
         return None
 
@@ -140,6 +158,6 @@ class World:
 
 
 def _ready_made(name: str) -> Scenario | None:
-    from mock_server.scenario_files import ready_made
+    from mock_server.scenarios.files import ready_made
 
     return ready_made(name)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from support import Caller
+from support import Caller, picture
 
 from mock_server.clock import EPOCH
 from mock_server.hooks.deliverer import RecordingDeliverer
+from mock_server.model import Delivery, Receipt
 
 Emulate = Callable[..., Caller]
 
@@ -26,7 +28,8 @@ def test_the_clock_is_moved_and_paced(emulate: Emulate) -> None:
     caller = emulate()
     job_id = caller.submit()
     assert get(caller, "clock").get_json() == {
-        "now": EPOCH, "today": "2024-09-10T00:00:00+00:00", "rate": 0, "auto": False
+        "now": EPOCH, "today": "2024-09-10T00:00:00+00:00", "rate": 0, "auto": False,
+        "next_event_at": EPOCH + caller.app.world.tenant(caller.key).job(job_id).plan.queue_seconds,
     }  # fmt: skip
     assert post(caller, "clock", {"next_event": True}).get_json()["now"] > EPOCH
     assert post(caller, "clock", {"advance": 60}).status_code == 200
@@ -44,14 +47,36 @@ def test_the_clock_is_moved_and_paced(emulate: Emulate) -> None:
         ("clock", {"advance": "soon"}, 400, "expected a number of seconds"),
         ("clock", {"advance": True}, 400, "expected a number of seconds"),
         ("clock", {}, 400, "expected one of advance"),
-        ("clock", {"fly": 1}, 400, "expected one of advance"),
+        ("clock", {"fly": 1}, 400, "'fly' is unknown, there are advance, advance_to, mode"),
+        ("clock", {"advance": 1, "mode": "auto"}, 400, "expected one of advance"),
+        ("clock", {"run_until_idle": False}, 400, "expected true, got False"),
+        ("clock", {"next_event": 1}, 400, "expected true, got 1"),
+        ("clock", {"mode": "frozen@2026-01-01"}, 400, "expected it without a start"),
+        ("clock", {"advance_to": "2025-01-01T00:00:00"}, 400, "with its offset"),
+        ("clock", {"advance_to": "tomorrow"}, 400, "such as 2025-01-01T00:00:00Z"),
         ("clock", {"mode": "fast"}, 400, "expected real, frozen"),
         ("clock", [1], 400, "expected a JSON object"),
         ("jobs/nope", {"do": "finish"}, 404, "no job 'nope'"),
-        ("jobs/nope", {"do": "dance"}, 400, "expected"),
+        ("jobs/nope", {"do": "dance"}, 400, "do: expected start or finish or fail, got 'dance'"),
+        ("jobs/nope", {"do": ["fail"]}, 400, "do: expected"),
+        ("jobs/nope", {"do": "fail", "why": "x"}, 400, "'why' is unknown, there are do, reason"),
+        ("jobs/nope", {"do": "start", "reason": "x"}, 400, "with fail only"),
+        ("hooks/nope", {"do": "replay"}, 404, "no webhook delivery 'nope'"),
+        ("hooks/nope", {"do": "again"}, 400, "do: expected replay"),
+        ("verify", {}, 400, "an endpoint or max_spend"),
+        ("verify", {"times": 1}, 400, "endpoint: expected one for times"),
+        ("verify", {"endpoint": "fetch", "time": 1}, 400, "did you mean times?"),
+        ("verify", {"endpoint": "fetch", "fields": 1}, 400, "fields: expected an object"),
+        ("verify", {"endpoint": "fetch", "times": -1}, 400, "times: expected a whole number"),
+        ("verify", {"endpoint": "fetsch"}, 400, "did you mean 'fetch'?"),
+        ("verify", {"max_spend": "much"}, 400, "max_spend: expected quota units"),
+        ("tenants/reset", {"all": True}, 400, "'all' is unknown, there are none"),
+        ("reset", {"hook_timeout": 1}, 400, "one for all tenants"),
+        ("reset", {"key": "x"}, 400, "'key' is unknown"),
+        ("reset", {"self": 1}, 400, "'self' is unknown"),
         ("scenario", {"name": "lost-hok"}, 400, "did you mean lost-hook"),
         ("scenario", {"name": "x", "rules": 7}, 400, "at /rules"),
-        ("reset", {"clok": 1}, 400, "no such setting"),
+        ("reset", {"clok": 1}, 400, "did you mean clock?"),
     ],
 )
 def test_what_cannot_be_done_is_said(emulate: Emulate, what: str, body: Any, status: int, words: str) -> None:
@@ -83,9 +108,108 @@ def test_ledger_journal_and_hooks_are_seen(emulate: Emulate) -> None:
     assert (hook["state"], hook["attempts"][0]["receipt"]["status"]) == ("delivered", 200)
 
 
+def test_the_journal_is_asked_for_some_of_its_entries(emulate: Emulate) -> None:
+    caller = emulate(deliverer=RecordingDeliverer())
+    job_id = caller.submit(prompt="a cat", hookUrl="http://127.0.0.1:9/h")
+    caller.edit((picture(), "a.png"), prompt="a dog", n="1")
+    caller.http.get(f"/flux/fetch?jobId={job_id}", headers=caller.headers)
+    post(caller, "clock", {"run_until_idle": True})
+    caller.generate(prompt="a dog", mode="nope", n=1)
+
+    def numbers(query: str) -> list[int]:
+        return [entry["number"] for entry in get(caller, f"journal?{query}").get_json()["entries"]]
+
+    assert [entry["kind"] for entry in get(caller, "journal").get_json()["entries"]] == [
+        "request", "request", "request", "clock", "hook", "request"
+    ]  # fmt: skip
+    assert numbers("endpoint=submit") == [1, 2, 6]
+    assert numbers("endpoint=submit&status=200") == [1, 2]
+    assert numbers("path=/flux/fetch") == [3]
+    assert numbers("method=get") == [3]
+    assert numbers(f"job_id={job_id}") == [1, 3]
+    assert numbers("field.prompt=a+dog") == [2, 6]
+    assert numbers("field.n=1") == [2, 6]
+    assert numbers("field.prompt=a+dog&endpoint=generate") == [6]
+    assert numbers("since=3") == [4, 5, 6]
+    assert numbers("since=1&limit=2") == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("job=1", "'job' is unknown, there are endpoint, field.NAME, job_id, limit, method, path, since, status"),
+        ("since=-1", "since: expected a whole number"),
+        ("limit=x", "limit: expected a whole number"),
+        ("endpoint=genrate", "did you mean 'generate'?"),
+        ("path=flux", "path: expected a path such as /flux/fetch"),
+    ],
+)
+def test_what_the_journal_cannot_be_asked_for_is_said(emulate: Emulate, query: str, words: str) -> None:
+    answer = get(emulate(), f"journal?{query}")
+    assert (answer.status_code, words in answer.get_json()["error"]) == (400, True), answer.get_json()
+
+
+def test_calls_and_spending_are_verified(emulate: Emulate) -> None:
+    caller = emulate()
+    caller.submit(prompt="a cat")
+    assert post(caller, "verify", {"endpoint": "generate", "times": 1, "max_spend": 1}).get_json() == {
+        "verified": True, "matched": 1
+    }  # fmt: skip
+    assert post(caller, "verify", {"max_spend": "1.0"}).get_json() == {"verified": True, "matched": None}
+    answer = post(caller, "verify", {"endpoint": "generate", "fields": {"prompt": "a dog"}})
+    assert (answer.status_code, answer.get_json()["nearest"]) == (
+        417,
+        [{"number": 1, "differences": [{"field": "prompt", "expected": "'a dog'", "got": "'a cat'"}]}],
+    )
+    assert "with prompt='a dog', got 0 of 1 call" in answer.get_json()["error"]
+    answer = post(caller, "verify", {"max_spend": 0.5})
+    assert (answer.status_code, answer.get_json()["nearest"]) == (417, [])
+    assert "expected at most 0.5 quota spent or reserved, got 1 for 1 job" in answer.get_json()["error"]
+
+
+def test_a_hook_is_sent_once_more(emulate: Emulate) -> None:
+    deliverer = RecordingDeliverer()
+    caller = emulate(progress="immediate", deliverer=deliverer)
+    caller.submit(hookUrl="http://127.0.0.1:9/h")
+    post(caller, "clock", {"run_until_idle": True})
+    (hook,) = get(caller, "hooks").get_json()
+    again = post(caller, f"hooks/{hook['id']}", {"do": "replay"}).get_json()
+    assert (again["state"], [attempt["number"] for attempt in again["attempts"]]) == ("delivered", [1, 2])
+    assert len(deliverer.sent) == 2
+
+
+def test_what_a_hook_causes_cannot_move_the_clock_that_waits_for_it(emulate: Emulate) -> None:
+    answers: list[int] = []
+
+    class CallingBack(RecordingDeliverer):
+        def deliver(self, delivery: Delivery) -> Future[Receipt]:
+            if not self.sent:
+                answers.append(post(caller, "clock", {"advance": 1}).status_code)
+                answers.append(post(caller, f"hooks/{delivery.id}", {"do": "replay"}).status_code)
+            return super().deliver(delivery)
+
+    caller = emulate(progress="immediate", deliverer=CallingBack())
+    caller.submit(hookUrl="http://127.0.0.1:9/h")
+    post(caller, "clock", {"advance": 0})
+    assert answers == [409, 409]
+
+
+def test_all_worlds_are_forgotten(emulate: Emulate) -> None:
+    caller, other = emulate(), {"TT-API-KEY": "other"}
+    caller.submit()
+    get(caller, "clock", **other)
+    assert get(caller, "ready").get_json()["tenants"] == 2
+    assert post(caller, "tenants/reset", {}).get_json() == {"forgotten": 2}
+    assert get(caller, "ready").get_json()["tenants"] == 0
+    assert get(caller, "jobs").get_json() == []
+
+
 def test_a_scenario_is_set_and_a_world_made_anew(emulate: Emulate) -> None:
     caller = emulate()
-    assert post(caller, "scenario", {"name": "queue-exhausted"}).status_code == 200
+    assert get(caller, "scenario").get_json() == {"name": "all-goes-well", "story": "", "rules": 0}
+    playing = post(caller, "scenario", {"name": "queue-exhausted"}).get_json()
+    assert (playing["name"], playing["rules"]) == ("queue-exhausted", 1)
+    assert get(caller, "scenario").get_json() == playing
     assert caller.generate().status_code == 499
     assert post(caller, "reset", {"balance": 0}).status_code == 200
     assert caller.generate().status_code == 402
@@ -114,6 +238,7 @@ def test_only_this_machine_controls_unless_it_knows_the_token(emulate: Emulate, 
     caller = emulate(admin_token="open sesame")
     assert get(caller, "clock", **headers).status_code == 403
     assert get(caller, "clock", **headers, **{"X-Fluxmock-Token": "sesame"}).status_code == 403
+    assert get(caller, "clock", **headers, **{"X-Fluxmock-Token": "\xe9"}).status_code == 403
     assert get(caller, "clock", **headers, **{"X-Fluxmock-Token": "open sesame"}).status_code == 200
 
 

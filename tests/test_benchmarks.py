@@ -32,6 +32,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("start", {"start to first answer"}),
         ("memory", {"idle", "each of 2"}),
         ("cycle", {"life cycle through the tenant", "life cycle through the app's fast lane"}),
+        ("hooks", {"27 hours of hook retries"}),
+        (
+            "delays",
+            {"100 delayed answers at once: later than asked", "100 delayed answers at once: threads of the server"},
+        ),
     ],
 )
 def test_a_benchmark_prints_its_figures_with_the_command_beside_each(name, figures):
@@ -51,6 +56,9 @@ def test_a_benchmark_prints_its_figures_with_the_command_beside_each(name, figur
         ("start", "ms  flask"),
         ("memory", "Bytes a job"),
         ("cycle", "through_app:"),
+        ("hooks", "after_delivery"),
+        ("delays", "p99"),
+        ("plugin", "100 passed"),
     ],
 )
 def test_a_profile_says_where_it_goes(name, words):
@@ -62,7 +70,7 @@ def test_a_profile_says_where_it_goes(name, words):
 def test_an_unknown_benchmark_is_refused_with_the_names_there_are():
     done = run("htpp")
     assert done.returncode == 2
-    assert "expected benchmarks out of http, start, memory, cycle, got htpp" in done.stderr
+    assert "expected benchmarks out of http, start, memory, cycle, hooks, delays, plugin, got htpp" in done.stderr
 
 
 def test_without_wrk_the_http_benchmark_says_what_to_install(monkeypatch, tmp_path):

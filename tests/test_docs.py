@@ -12,14 +12,19 @@ from pathlib import Path
 
 import pytest
 
+import mock_server
+from mock_server.scenarios.files import library, load_scenario, parse_scenario
 from mock_server.serving import Server
 from mock_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-DOCS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "examples/README.md", "benchmarks/README.md")]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DOCS = [
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "examples/README.md", "benchmarks/README.md")),
+    *PAGES,
+]
 COMMANDS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
@@ -34,12 +39,79 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert f"{install.replace('install ', 'install --quiet ')} && {run}\n" in ci
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda text: text.split("\n")[0])
+def blocks(page: Path, kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+
+
+def is_a_test(snippet: str) -> bool:
+    return "def test_" in snippet or "@pytest.fixture(scope" in snippet
+
+
+PROGRAMS = [
+    snippet
+    for page in (ROOT / "README.md", *PAGES)
+    for snippet in blocks(page, "python")
+    if not is_a_test(snippet)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("snippet", PROGRAMS, ids=lambda text: text.split("\n")[0])
 def test_a_python_snippet_runs(snippet: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     for expected in re.findall(r"print\(.*\)  # (.*)", snippet):
         assert expected in done.stdout
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_the_tests_in_the_documentation_pass(page: Path, tmp_path: Path) -> None:
+    snippets = [snippet for snippet in blocks(page, "python") if is_a_test(snippet)]
+    if not snippets:
+        assert page.stem != "pytest"
+        return
+    for number, snippet in enumerate(snippets):
+        name = f"test_{number}.py" if "def test_" in snippet else "conftest.py"
+        (tmp_path / name).write_text(snippet, "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-W", "error", "-p", "no:asyncio"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{sum(snippet.count('def test_') for snippet in snippets)} passed" in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_scenarios_in_the_documentation_can_be_played(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        if block.startswith("name:"):
+            assert parse_scenario(block).rules
+
+
+def test_the_page_on_scenarios_lists_all_that_are_ready_made() -> None:
+    text = (ROOT / "docs" / "scenarios.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", text.partition("## Ready-made")[2], re.MULTILINE)
+    assert listed == [(name, load_scenario(path).story) for name, path in library().items()]
+
+
+def test_the_commands_on_the_page_on_scenarios_work(tmp_path: Path) -> None:
+    (block,) = blocks(ROOT / "docs" / "scenarios.md", "sh")
+    for line in block.strip().split("\n"):
+        done = subprocess.run(
+            line.split(), cwd=tmp_path, env={**os.environ, "PATH": PATH}, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_a_failing_test_shows_stands_in_the_documentation_as_it_is() -> None:
+    message, lane = blocks(ROOT / "docs" / "pytest.md", "text")
+    golden = (ROOT / "tests" / "plugin" / "test_swim_lane.py").read_text("utf-8")
+    assert lane.strip("\n") in golden
+    with mock_server.serve(port=0, clock="frozen", observer=None) as server:
+        tenant = server.tenant("documentation")
+        http = server.app.test_client()
+        order = {"prompt": "a dog", "mode": "flux1-dev"}
+        http.post("/flux/generate", json=order, headers={"TT-API-KEY": "documentation"})
+        with pytest.raises(AssertionError) as caught:
+            tenant.assert_called("generate", times=1, prompt="a cat")
+    assert str(caught.value) == message.strip("\n")
 
 
 def test_the_serve_command_serves(tmp_path: Path) -> None:

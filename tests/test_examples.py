@@ -214,7 +214,7 @@ def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
     shutil.copy(EXAMPLES / A_TEST, tmp_path)
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", A_TEST],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error", A_TEST],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,

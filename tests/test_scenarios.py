@@ -22,8 +22,8 @@ from support import KEY, PROMPT, Caller, explained
 import mock_server
 from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.model import DeliveryState, Order, Plan
-from mock_server.scenario import Delay, Fate, Target, read_scenario
-from mock_server.scenario_files import ScenarioError, WatchedScenario, library, load_scenario, parse_scenario
+from mock_server.scenarios.files import ScenarioError, WatchedScenario, library, load_scenario, parse_scenario
+from mock_server.scenarios.rules import Delay, Fate, Target, read_scenario
 from mock_server.serving import Server
 
 Emulate = Callable[..., Caller]
@@ -86,6 +86,16 @@ def test_deleting_any_rule_leaves_a_scenario(path: Path) -> None:
         ("name: x\nrules:\n  - on: job\n    wehre: {mode: x}\n    then: {fail: x}", "did you mean 'where'?"),
         ("name: x\nrules:\n  - on: job\n    where: {prompt_pattern: '('}\n    then: {fail: x}", "regex"),
         ("name: x\nrules:\n  - on: fetch\n    calls: {from: 5, to: 2}\n    then: {status: 500}", "f.yaml:4: at /rules/0/calls: no number lies"),
+        ("name: x\nrules:\n  - on: fetch\n    calls: {frist: 2}\n    then: {status: 500}", 'f.yaml:4: at /rules/0/calls: expected one like 1, {"first": 2}'),
+        ("name: x\nrules:\n  - on: fetch\n    job: [1]\n    then: {status: 500}", "expected one like 1, [2, 5]; got [1]"),
+        ("name: x\nrules:\n  - on: fetch\n    then: {delay: -1}", 'expected one like 0.5, {"uniform": [0.1, 2]}, {"lognormal": [0.5, 0.8]}; got -1'),
+        ("name: x\nrules:\n  - on: hook\n    then: {delay: -1}", "-1 is less than the minimum"),
+        ("name: x\nrules:\n  - on: hook\n    then: {when: early}", "before the submit answer"),
+        ("name: x\nname: y\nrules: []", "f.yaml:2: expected YAML or JSON: 'name' stands twice"),
+        ("name: x\nrules:\n  - on: fetch\n    then: {headers: {content-length: '5'}}", "f.yaml:4: at /rules/0/then/headers"),
+        ("name: x\nrules:\n  - on: fetch\n    then: {headers: {Transfer-Encoding: chunked}}", "f.yaml:4: at /rules/0/then/headers"),
+        ('{"name": "x", "rules": [{"on": "fetch", "then": {"headers": {"X": "a\\r\\nb"}}}]}', "/then/headers/X"),
+        ('{"name": "x", "rules": [{"on": "fetch", "then": {"redirect": "http://x\\r\\ny"}}]}', "/then/redirect"),
         ("{1: 2}", "expected names that are texts"),
         ("{" * 5000, "nested too deep"),
     ],
@@ -382,7 +392,7 @@ def test_prompts_may_be_only_prompts(emulate: Emulate) -> None:
 def test_an_edited_file_is_read_again_and_a_bad_edit_keeps_the_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("mock_server.scenario_files._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("mock_server.scenarios.files._LOOK_SECONDS", 0.0)
     path = tmp_path / "edited.json"
     path.write_text(scenario({"on": "job", "then": {"fail": "first"}}))
     watched = WatchedScenario(str(path))
@@ -410,6 +420,7 @@ def test_the_command_lists_shows_begins_and_checks(tmp_path: Path) -> None:
     mine = tmp_path / "My Own.yaml"
     assert command("new", str(mine)).returncode == 0
     assert command("new", str(mine)).returncode == 2
+    assert "call it mine.yaml" in command("new", str(tmp_path / "mine.json")).stderr
     checked = command("lint", str(mine), *map(str, library().values()))
     assert (checked.returncode, checked.stdout.count(": ok, ")) == (0, 1 + len(library()))
     mine.write_text("name: x\nrules: 7\n")
@@ -437,6 +448,8 @@ def test_a_tenant_may_play_a_scenario_of_its_own() -> None:
         assert other.fetch(other.submit())["status"] == "SUCCESS"
         with pytest.raises(ScenarioError, match="did you mean lost-hook"):
             steered.scenario("lost-hok")
+        steered.scenario(None)
+        assert caller.fetch(caller.submit())["status"] == "SUCCESS"
 
 
 def test_a_status_that_is_no_refusal_keeps_the_answer(tmp_path: Path) -> None:

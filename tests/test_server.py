@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from mock_server.http.reader import Limits
 from mock_server.http.runner import BackgroundServer
 from mock_server.http.server import HttpServer
+from mock_server.http.wire import WIRE, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -935,6 +936,30 @@ def test_stop_cuts_what_does_not_finish_in_time_and_drops_what_has_not_begun() -
     workers[0].join(PATIENCE)
     assert not workers[0].is_alive()
     assert len(workers) == 1
+
+
+@pytest.mark.parametrize("gone_first", [True, False])
+def test_stop_does_not_wait_for_a_late_answer_that_nobody_waits_for(gone_first: bool) -> None:
+    asked = threading.Event()
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ[WIRE] = Wire(delay=86_400)
+        start_response("200 OK", [])
+        asked.set()
+        return [b""]
+
+    server = BackgroundServer(app)
+    server.start()
+    stopping = threading.Thread(target=server.stop, kwargs={"grace": 3600.0})
+    with connected(server) as client:
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert asked.wait(PATIENCE)
+        if not gone_first:
+            stopping.start()
+    if gone_first:
+        stopping.start()
+    stopping.join(PATIENCE)
+    assert not stopping.is_alive()
 
 
 def test_http_server_runs_in_the_callers_loop() -> None:

@@ -266,17 +266,21 @@ class _Answer:
 
 def request_bytes(delivery: Delivery, target: HookTarget) -> bytes:
     """Write the request of the next attempt at `delivery`, as it goes onto the wire."""
-    head = (
-        f"POST {target.path} HTTP/1.1",
-        f"Host: {target.authority}",
-        "User-Agent: fluxmock",
-        "Content-Type: application/json",
-        f"Content-Length: {len(delivery.body)}",
-        f"X-Fluxmock-Delivery: {delivery.id}",
-        f"X-Fluxmock-Attempt: {len(delivery.attempts) + 1}",
-        "Connection: close",
-    )
-    return "".join(f"{line}\r\n" for line in (*head, "")).encode("ascii") + delivery.body
+    headers = [("Host", target.authority), *delivery_headers(delivery), ("Connection", "close")]
+    head = [f"POST {target.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), ""]
+    return "".join(f"{line}\r\n" for line in head).encode("ascii") + delivery.body
+
+
+def delivery_headers(delivery: Delivery) -> list[tuple[str, str]]:
+    """Return the headers of the next attempt at `delivery`, but for those about the connection."""
+    headers = [
+        ("User-Agent", "fluxmock"),
+        ("Content-Type", delivery.content_type),
+        ("Content-Length", str(len(delivery.body))),
+        ("X-Fluxmock-Delivery", delivery.id),
+        ("X-Fluxmock-Attempt", str(len(delivery.attempts) + 1)),
+    ]
+    return [(name, value) for name, value in headers if value]
 
 
 async def _read(reader: asyncio.StreamReader, answer: _Answer, limit: asyncio.Timeout) -> None:

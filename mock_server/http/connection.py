@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
+import functools
 import struct
 from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, cast
@@ -13,7 +15,7 @@ from mock_server.http.wire import WIRE, End, Step, Wire, steps
 from mock_server.http.wsgi import Response, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from wsgiref.types import WSGIEnvironment
 
     from mock_server.http.server import HttpServer
@@ -24,22 +26,22 @@ _PIECE = 16 * 1024  # bytes parsed in one go; bounds how many pipelined requests
 class Connection(asyncio.Protocol):
     """One client of a server.
 
-    `busy` says that an answer is being made; `blocked`, that the client does not read what was written. In
-    both cases nothing is parsed: input waits in `backlog`, and requests that came in one piece with the
-    current one in `waiting`. `expected` says that the client is owed a `100 Continue`; `timed`, that the
-    deadline is that of the request under way.
+    `busy` says that an answer is being made; `playing`, that it is on its way in steps; `blocked`, that the
+    client does not read what was written. In all these cases nothing is parsed: input waits in `backlog`, and
+    requests that came in one piece with the current one in `waiting`. `expected` says that the client is owed
+    a `100 Continue`; `timed`, that the deadline is that of the request under way.
     """
 
     __slots__ = (
-        "backlog", "blocked", "busy", "deadline", "eof", "expected", "reader", "server", "timed", "transport", "unsent",
-        "waiting",
+        "backlog", "blocked", "busy", "deadline", "eof", "expected", "playing", "reader", "server", "timed",
+        "transport", "unsent", "waiting",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
         self.server = server
         self.waiting: collections.deque[tuple[WSGIEnvironment, bytes]] = collections.deque()
         self.backlog: collections.deque[bytes] = collections.deque()
-        self.busy = self.blocked = self.eof = self.expected = self.timed = False
+        self.busy = self.blocked = self.eof = self.expected = self.playing = self.timed = False
         self.unsent = 0
         self.deadline = server.tick + server.idle_ticks
 
@@ -80,6 +82,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Note that the client sends no more."""
         self.eof = True
+        if self.server.stopping:
+            self.close_if_idle()
         self._proceed()
         return True
 
@@ -119,8 +123,11 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def close_if_idle(self) -> None:
-        """Close the connection unless a request is under way."""
-        if not (self.busy or self.blocked or self.reader.receiving):
+        """Close the connection unless a request is under way, and somebody there for its answer."""
+        if self.playing and self.eof:
+            # Late answers can be minutes late. A client that has given up waits for none of them.
+            self.transport.abort()
+        elif not (self.busy or self.blocked or self.reader.receiving):
             self.transport.close()
 
     def abort(self) -> None:
@@ -163,8 +170,15 @@ class Connection(asyncio.Protocol):
         if answer.close or self.server.stopping:
             ending = CLOSE
         if wire is not None:
-            self.busy = True
-            self._play(steps(wire, answer, ending), wire, ending)
+            self.busy = self.playing = True
+            if self.server.stopping:
+                self.close_if_idle()
+            script = steps(wire, answer, ending)
+            if wire.until is None:
+                self._play(script, wire, ending)
+            else:
+                begin = functools.partial(self._play_on, Step(0.0, b""), script, wire, ending)
+                wire.until.add_done_callback(functools.partial(_soon, asyncio.get_running_loop(), begin))
             return
         self.busy = False
         self.transport.write(b"".join((answer.head, ending, answer.body)))
@@ -184,7 +198,7 @@ class Connection(asyncio.Protocol):
                 asyncio.get_running_loop().call_later(step.wait, self._play_on, step, script, wire, ending)
                 return
             self.transport.write(step.data)
-        self.busy = False
+        self.busy = self.playing = False
         self._end(wire, ending)
 
     def _play_on(self, step: Step, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
@@ -254,3 +268,8 @@ class Connection(asyncio.Protocol):
             )
         else:
             self.transport.close()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, begin: Callable[[], None], _done: object) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and with it the connection
+        loop.call_soon_threadsafe(begin)

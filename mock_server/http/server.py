@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 DEFAULT_LIMITS = Limits()
+_ROUNDS = 5
+# Rounds of the event loop from accepting a connection until it is known here, and one or two more.
 
 
 def never(_environ: WSGIEnvironment) -> bool:
@@ -132,6 +134,8 @@ class HttpServer:
             return
         self._listener.close()
         self.stopping = True
+        for _ in range(_ROUNDS):  # a connection that was just accepted gets known, and with it one to be closed
+            await asyncio.sleep(0)
         for connection in tuple(self.connections):
             connection.close_if_idle()
         if self.connections:

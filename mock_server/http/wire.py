@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import cycle
@@ -48,6 +49,7 @@ class Wire:
         chunks: sizes of the chunks of a chunked body, over and over; () does not chunk.
         length_error: added to the Content-Length that is declared.
         idle: seconds after which an idle keep-alive connection is closed; None leaves it to the server.
+        until: the delay begins when this is done; None is at once.
     """
 
     delay: float = 0.0
@@ -59,6 +61,7 @@ class Wire:
     chunks: tuple[int, ...] = ()
     length_error: int = 0
     idle: float | None = None
+    until: Future[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mock_server.scenario_files import ScenarioError, find_scenario, library, load_scenario
+from mock_server.scenarios.files import ScenarioError, find_scenario, library, load_scenario
 
 _EXIT_FINDINGS, _EXIT_NOTHING = 1, 3
 
@@ -77,6 +77,8 @@ def lint(files: tuple[Path, ...]) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def new(file: Path) -> None:
     """Begin a scenario in FILE, with the most used parts in it."""
+    if file.suffix == ".json":
+        raise click.ClickException(f"{file}: what is begun here is YAML, with comments: call it {file.stem}.yaml")
     name = "".join(char if char.isalnum() else "-" for char in file.stem.lower()).strip("-") or "mine"
     try:
         with file.open("x", encoding="utf-8") as begun:

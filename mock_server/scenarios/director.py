@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mock_server.identity import Source
-from mock_server.model import Order, Plan
-from mock_server.scenario import Dispatch, Fate, Scenario, Target, Turn, Twist
+from mock_server.model import Delivery, Order, Plan
+from mock_server.scenarios import editing
+from mock_server.scenarios.rules import Dispatch, Fate, Scenario, Target, Turn, Twist
 
 MAGIC = re.compile(r"\[mock:([a-z0-9-]+)(?:=([^\]]*))?\]")
 """What a prompt may hold to choose what becomes of its job: `[mock:fail]`, `[mock:fail=REASON]`, `[mock:SCENARIO]`."""
@@ -69,12 +70,30 @@ class Director:
         seconds = effect.delay.draw(self._share(target, job, call, "delay"), self._share(target, job, call, "more"))
         return Turn(effect, seconds)
 
-    def delivery(self, order: Order, job: int) -> Dispatch:
-        """Return how the webhook of the job number `job` is delivered."""
+    def dispatch(self, order: Order, job: int) -> Dispatch:
+        """Return how often, when and how late the webhook of the job number `job` is sent."""
+        return self._dispatch(order, job, 1)
+
+    def parcel(self, delivery: Delivery, order: Order, job: int) -> Delivery | None:
+        """Count a sending of the webhook of the job number `job`; return it as it is sent, None when it gets lost."""
+        if self.has_nothing_for(order):
+            return delivery
+        self._calls[Target.HOOK, job] += 1
+        sending = self._calls[Target.HOOK, job]
+        effect = self._dispatch(order, job, sending)
+        if not effect.copies:
+            # A first sending that is lost was never made; one that somebody asks for all the same is.
+            return None if sending > 1 else delivery
+        kind = delivery.content_type if effect.content_type is None else effect.content_type
+        body = editing.edited(effect.edit, delivery.body)[: effect.body_bytes]
+        return replace(delivery, body=body, content_type=kind)
+
+    def _dispatch(self, order: Order, job: int, sending: int) -> Dispatch:
         scenario = self._scenario_of(order)
         if not scenario.rules:
             return Dispatch()
-        effect = scenario.pick(Target.HOOK, order, job=job, call=1, share=self._share(Target.HOOK, job, 1))
+        share = self._share(Target.HOOK, job, sending)
+        effect = scenario.pick(Target.HOOK, order, job=job, call=sending, share=share)
         return effect if isinstance(effect, Dispatch) else Dispatch()
 
     def unknown_magic(self, order: Order) -> str | None:
@@ -82,6 +101,11 @@ class Director:
         token = self._token(order)
         known = token is None or token[1] == "fail" or self._named is None or self._named(token[1]) is not None
         return None if known or token is None else token[1]
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario that is played for prompts that name none."""
+        return self._scenario()
 
     def use(self, scenario: Callable[[], Scenario]) -> None:
         """Go on with another scenario; calls are counted from 1 again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import time
 from functools import cache
@@ -14,7 +15,7 @@ import yaml
 
 from mock_server import resources
 from mock_server.errors import SettingsError
-from mock_server.scenario import Scenario, read_scenario
+from mock_server.scenarios.rules import Scenario, read_scenario
 
 _LARGEST = 1024 * 1024
 _LOOK_SECONDS = 0.5
@@ -22,7 +23,20 @@ _log = logging.getLogger("fluxmock.scenario")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as JSON's superset: `on`, `no` and dates are texts, as anyone would think who does not know YAML 1.1."""
+    """
+    YAML as JSON's superset: `on`, `no` and dates are texts, as anyone would think who does not know YAML 1.1.
+
+    A name that stands twice is an error, not silently the later one.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in names:
+                problem = f"{key.value!r} stands twice in one place: delete one of them"
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+            names.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -90,7 +104,7 @@ def parse_scenario(text: str, name: str = "scenario") -> Scenario:
     except RecursionError:
         raise ScenarioError(f"{name}: expected a scenario, got something nested too deep") from None
     try:
-        problems = [_word(name, tree, error) for error in _validator().iter_errors(data)]
+        problems = [_word(name, tree, data, error) for error in _validator().iter_errors(data)]
     except ValueError as error:
         raise ScenarioError(f"{name}: expected names that are texts, and no deep nesting: {error}") from None
     if problems:
@@ -162,13 +176,14 @@ def _validator() -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(_schema(), validate_formats=True)
 
 
-def _word(name: str, tree: yaml.Node | None, error: jsonschema_rs.ValidationError) -> str:
+def _word(name: str, tree: yaml.Node | None, data: Any, error: jsonschema_rs.ValidationError) -> str:
     path, message = list(error.instance_path), error.message
     if error.schema_path[-1] == "oneOf" and isinstance(error.instance, dict) and "then" in error.instance:
         # Which alternative was meant is told by `on`; its own errors say more than that none fits.
         path, message = _about_then(path, error.instance) or (path, message)
     elif error.kind.name == "additionalProperties":
         message = _about_names(message, error.instance, path)
+    message = _like(path, data) or message
     line = _line(tree, path)
     return f"{name}{f':{line}' if line else ''}: at /{'/'.join(map(str, path))}: {message[:400]}"
 
@@ -179,11 +194,28 @@ def _about_then(path: list[str | int], rule: dict[str, Any]) -> tuple[list[str |
     schema = {**definitions[part], "$defs": definitions}
     for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(rule["then"]):
         message = error.message
-        if error.kind.name == "additionalProperties":
+        if error.kind.name == "propertyNames" and list(error.instance_path) == ["headers"]:
+            message = "expected names of headers, but not Content-Length or Transfer-Encoding, which `wire` is about"
+        elif error.kind.name == "additionalProperties":
             inner = definitions["wire"] if list(error.instance_path) == ["wire"] else schema
             message = _unknown(message, error.instance, inner["properties"])
         return [*path, "then", *error.instance_path], message
     return None
+
+
+def _like(path: list[str | int], data: Any) -> str | None:
+    """Say what could stand at `path` where that can be written in several ways, which the validator does not show."""
+    if len(path) < 3 or (path[-1] == "delay" and data["rules"][path[1]].get("on") == "hook"):
+        return None
+    definitions = _schema()["$defs"]
+    ways = {"job": definitions["rule"]["properties"]["job"], **definitions}
+    way = ways[path[-1]] if path[-1] in {"job", "calls", "delay"} else {}
+    if not way:
+        return None
+    for step in path:
+        data = data[step]
+    examples = ", ".join(json.dumps(example) for example in way["examples"])
+    return f"expected one like {examples}; got {json.dumps(data, default=str)[:100]}"
 
 
 def _about_names(message: str, value: Any, path: list[str | int]) -> str:

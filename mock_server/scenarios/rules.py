@@ -98,17 +98,24 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """What is different about a body: another text, JSON pointers set and removed, names changed, another coding."""
+
+    body: str | None = None
+    set: Mapping[str, Any] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    coding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Twist:
     """What is different about an answer. `wire` holds the fields of an HTTP server's Wire, but for the delay."""
 
     accepted: bool = True
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    body: str | None = None
-    set: Mapping[str, Any] = field(default_factory=dict)
-    remove: tuple[str, ...] = ()
-    rename: Mapping[str, str] = field(default_factory=dict)
-    coding: str | None = None
+    edit: Edit = Edit()
     redirect: str | None = None
     delay: Delay = Delay()
     wire: Mapping[str, Any] = field(default_factory=dict)
@@ -122,12 +129,36 @@ class Turn:
     seconds: float
 
 
+class Moment(StrEnum):
+    """When a webhook is sent first."""
+
+    JOB_ENDS = "the job ends"
+    BEFORE_ANSWER = "before the submit answer"
+    """The job ends at once, and the answer to its submission waits until the webhook has arrived."""
+    AFTER_FINAL_FETCH = "after the final fetch"
+    """Not before a fetch has shown the job's final state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """What is different about a webhook's delivery: how often it is sent (0 is never), and how late, in seconds."""
+    """
+    What is different about a webhook.
+
+    Args:
+        copies: how often it is sent; 0 is never.
+        delay: how late, in seconds.
+        when: what it waits for.
+        edit: what is different about its body.
+        body_bytes: only so many bytes of the body are sent; None sends all.
+        content_type: says that the body is of another type; "" says nothing.
+    """
 
     copies: int = 1
     delay: float = 0.0
+    when: Moment = Moment.JOB_ENDS
+    edit: Edit = Edit()
+    body_bytes: int | None = None
+    content_type: str | None = None
 
 
 Effect = Fate | Twist | Dispatch
@@ -221,12 +252,15 @@ def _calls(data: int | Mapping[str, int]) -> Span:
 def _effect(on: str, then: Mapping[str, Any]) -> Effect:
     if on == "job":
         return Fate(**then)
-    if on == "hook":
-        return Dispatch(copies=0 if then.get("drop") else then.get("copies", 1), delay=then.get("delay", 0.0))
     fields = dict(then)
+    edit = {name: fields.pop(name) for name in ("body", "set", "remove", "rename", "coding") if name in fields}
+    fields["edit"] = Edit(**edit | {"remove": tuple(edit.get("remove", ()))})
+    if on == "hook":
+        fields["copies"] = 0 if fields.pop("drop", False) else then.get("copies", 1)
+        fields["when"] = Moment(then.get("when", Moment.JOB_ENDS))
+        return Dispatch(**fields)
     fields["accepted"] = then.get("accepted", then.get("status", 200) < 300 and "redirect" not in then)
     fields["headers"] = tuple(then.get("headers", {}).items())
-    fields["remove"] = tuple(then.get("remove", ()))
     fields["delay"] = _delay(then.get("delay", 0.0))
     return Twist(**fields)
 

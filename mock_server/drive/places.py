@@ -1,0 +1,101 @@
+"""Where the stand-ins are put: every attribute of a loaded module that is one of the real things.
+
+To enter and leave a block costs little, since a module is looked through only once, and its places are remembered.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple, cast
+
+from mock_server.drive.standins import FIXED, PAIRS, PICKLED, Pair
+
+_DICT: Any = ModuleType.__dict__["__dict__"]  # type: ignore[index]
+
+
+class _Place(NamedTuple):
+    module: weakref.ref[ModuleType]
+    name: str
+    pair: Pair
+
+
+def _namespace(module: ModuleType) -> dict[str, Any]:
+    # Not vars(): a kind of module that loads what it holds when that is looked at may have its own idea of that.
+    return cast("dict[str, Any]", _DICT.__get__(module))
+
+
+class StandIns:
+    """The stand-ins in all loaded modules, from the first `put` to the last `take_back`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._by_id = {id(thing): pair for pair in PAIRS for thing in pair}
+        self._seen: dict[str, weakref.ref[ModuleType]] = {}
+        self._places: list[_Place] = []
+
+    def put(self) -> None:
+        """Put them wherever a module holds the real thing."""
+        with self._lock:
+            self._find_new()
+            if self._users == 0:
+                self._places = [place for place in self._places if place.module() is not None]
+                copyreg.dispatch_table.update(PICKLED)
+                for owner, name, pair in FIXED:
+                    _swap(owner, name, pair.real, pair.stand_in)
+            self._users += 1
+            for namespace, name, pair in self._living_places():
+                if namespace.get(name) is pair.real:
+                    namespace[name] = pair.stand_in
+
+    def take_back(self) -> None:
+        """Put the real things back, also in modules that were imported meanwhile, unless others still use them."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            self._find_new()
+            for namespace, name, pair in self._living_places():
+                if namespace.get(name) is pair.stand_in:
+                    namespace[name] = pair.real
+            for owner, name, pair in FIXED:
+                _swap(owner, name, pair.stand_in, pair.real)
+            for kind in PICKLED:
+                copyreg.dispatch_table.pop(kind, None)
+
+    def _living_places(self) -> Iterator[tuple[dict[str, Any], str, Pair]]:
+        for place in self._places:
+            module = place.module()
+            if module is not None:
+                yield _namespace(module), place.name, place.pair
+
+    def _find_new(self) -> None:
+        """Look through the modules that were not there the last time."""
+        for key, module in list(sys.modules.items()):
+            seen = self._seen.get(key)
+            if (seen is not None and seen() is module) or not isinstance(module, ModuleType):
+                continue
+            namespace = _namespace(module)
+            if not getattr(namespace.get("__spec__"), "_initializing", False):  # else there is more to come
+                self._seen[key] = weakref.ref(module)
+            if key.partition(".")[0] != "mock_server":  # which always has real time, and the real things here
+                self._places += self._found_in(module, namespace)
+
+    def _found_in(self, module: ModuleType, namespace: dict[str, Any]) -> Iterator[_Place]:
+        for name, value in list(namespace.items()):
+            pair = self._by_id.get(id(value))
+            if pair is not None:
+                yield _Place(weakref.ref(module), name, pair)
+
+
+def _swap(owner: Any, name: str, old: Any, new: Any) -> None:
+    if vars(owner).get(name) is old:
+        setattr(owner, name, new)
+
+
+STAND_INS = StandIns()

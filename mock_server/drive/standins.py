@@ -1,0 +1,293 @@
+"""What stands in for the functions and classes of the standard library that know the time.
+
+A stand-in asks who calls: a driven thread, on behalf of code under test, gets the driven clock; everybody else gets the
+real thing. So a stand-in that is left behind somewhere does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import FrameType
+from typing import Any, NamedTuple
+
+from mock_server.drive.loops import sleep_on
+from mock_server.drive.turns import Member, Rest, Waiter, here, not_driven
+
+_REAL_TIME = frozenset(
+    {
+        "mock_server", "subprocess", "multiprocessing", "selectors", "socket", "socketserver", "ssl", "asyncio",
+        "pytest", "_pytest", "pluggy", "xdist", "execnet", "pytest_asyncio", "hypothesis",
+    }
+)  # fmt: skip
+"""Packages whose own use of time stays real, in driven threads too: what they time is real I/O, or the test run."""
+
+_PLUMBING = frozenset(
+    {
+        "threading",
+        "queue",
+        "concurrent.futures._base",
+        "concurrent.futures.thread",
+        "concurrent.futures.process",
+        __name__,
+    }
+)
+# Modules that wait for somebody else; who that is stands further up the stack.
+
+_sleep, _time, _time_ns = time.sleep, time.time, time.time_ns
+_monotonic, _monotonic_ns = time.monotonic, time.monotonic_ns
+_perf_counter, _perf_counter_ns = time.perf_counter, time.perf_counter_ns
+_gmtime, _localtime, _ctime, _asctime, _strftime = time.gmtime, time.localtime, time.ctime, time.asctime, time.strftime
+_asyncio_sleep = asyncio.sleep
+_start, _join = threading.Thread.start, threading.Thread.join
+_allocate_lock = threading._allocate_lock  # type: ignore[attr-defined]
+_Datetime = dt.datetime
+_Date = dt.date
+
+
+def check_interpreter() -> None:
+    """Raise RuntimeError unless this Python's `Condition.wait` makes its lock in the way that we can step in."""
+    code = threading.Condition.wait.__code__
+    if not hasattr(threading, "_allocate_lock") or "_allocate_lock" not in code.co_names:
+        raise RuntimeError(
+            "drive() expected a threading.Condition.wait that makes its lock by threading._allocate_lock, as in "
+            f"CPython 3.11 to 3.13; in {sys.version.split()[0]} (or after a patch by another tool) it does not: "
+            "move the clock with advance() instead"
+        )
+
+
+# Who calls
+
+
+def _member(depth: int = 2) -> Member | None:
+    """Return the membership of the current thread if it is driven and runs code under test, else None."""
+    member = here.member
+    if member is None or member.driver.over:
+        return None
+    return None if _beyond_plumbing(sys._getframe(depth)) in _REAL_TIME else member
+
+
+def _beyond_plumbing(frame: FrameType | None, *more: str) -> str:
+    """Return the package that a call comes from in the end; "" when it is plumbing all the way."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__") or ""
+        package = str(name).partition(".")[0]
+        if name not in _PLUMBING and package not in more:
+            return package
+        frame = frame.f_back
+    return ""
+
+
+# time
+
+
+def _driven_sleep(seconds: float, /) -> None:
+    member = _member()
+    if member is None or not seconds > 0:  # the real one refuses what is negative or no number
+        _sleep(seconds)
+    else:
+        member.driver.rest(Rest(member, member.driver.deadline(seconds)))
+
+
+def _driven_time() -> float:
+    member = _member()
+    return _time() if member is None else member.driver.clock.now()
+
+
+def _driven_time_ns() -> int:
+    member = _member()
+    return _time_ns() if member is None else member.driver.time_ns()
+
+
+def _driven_monotonic() -> float:
+    member = _member()
+    return _monotonic() if member is None else member.driver.monotonic_ns() / 1e9
+
+
+def _driven_monotonic_ns() -> int:
+    member = _member()
+    return _monotonic_ns() if member is None else member.driver.monotonic_ns()
+
+
+def _driven_perf_counter() -> float:
+    member = _member()
+    return _perf_counter() if member is None else member.driver.perf_counter_ns() / 1e9
+
+
+def _driven_perf_counter_ns() -> int:
+    member = _member()
+    return _perf_counter_ns() if member is None else member.driver.perf_counter_ns()
+
+
+def _driven_gmtime(seconds: float | None = None, /) -> time.struct_time:
+    member = _member() if seconds is None else None
+    return _gmtime(seconds if member is None else member.driver.clock.now())
+
+
+def _driven_localtime(seconds: float | None = None, /) -> time.struct_time:
+    member = _member() if seconds is None else None
+    return _localtime(seconds if member is None else member.driver.clock.now())
+
+
+def _driven_ctime(seconds: float | None = None, /) -> str:
+    member = _member() if seconds is None else None
+    return _ctime(seconds if member is None else member.driver.clock.now())
+
+
+def _driven_asctime(*moment: Any) -> str:
+    member = None if moment else _member()
+    return _asctime(*moment) if member is None else _asctime(_localtime(member.driver.clock.now()))
+
+
+def _driven_strftime(form: str, /, *moment: Any) -> str:
+    member = None if moment else _member()
+    return _strftime(form, *moment) if member is None else _strftime(form, _localtime(member.driver.clock.now()))
+
+
+def _driven_asyncio_sleep(delay: float, result: Any = None) -> Coroutine[Any, Any, Any]:
+    member = _member()
+    if member is None or not delay > 0:
+        return _asyncio_sleep(delay, result)
+    return sleep_on(member, delay, result)
+
+
+# datetime: made by a stand-in or not, every object is a real one
+
+
+class _StandInType(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        real = _REAL_CLASSES.get(cls)
+        return type.__instancecheck__(cls, instance) if real is None else isinstance(instance, real)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        real = _REAL_CLASSES.get(cls)
+        return type.__subclasscheck__(cls, subclass) if real is None else issubclass(subclass, real)
+
+
+class _DrivenDate(_Date, metaclass=_StandInType):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _Date(*args, **kwargs) if cls is _DrivenDate else super().__new__(cls, *args, **kwargs)
+
+    @classmethod
+    def today(cls) -> Any:
+        member = _member()
+        return cls.fromtimestamp(_time() if member is None else member.driver.clock.now())
+
+
+class _DrivenDatetime(_Datetime, metaclass=_StandInType):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _Datetime(*args, **kwargs) if cls is _DrivenDatetime else super().__new__(cls, *args, **kwargs)
+
+    @classmethod
+    def now(cls, tz: dt.tzinfo | None = None) -> Any:
+        member = _member()
+        return super().now(tz) if member is None else cls.fromtimestamp(member.driver.clock.now(), tz)
+
+    @classmethod
+    def utcnow(cls) -> Any:
+        member = _member()
+        if member is None:
+            return super().utcnow()
+        return cls.fromtimestamp(member.driver.clock.now(), dt.UTC).replace(tzinfo=None)
+
+    @classmethod
+    def today(cls) -> Any:
+        member = _member()
+        return super().today() if member is None else cls.fromtimestamp(member.driver.clock.now())
+
+
+_REAL_CLASSES: dict[type, type] = {_DrivenDate: _Date, _DrivenDatetime: _Datetime}
+for _stand_in, _real in _REAL_CLASSES.items():
+    # Pickles name a class, and are read when there may be no stand-in.
+    _stand_in.__module__, _stand_in.__name__, _stand_in.__qualname__ = "datetime", _real.__name__, _real.__name__
+
+
+def _reduced(moment: Any) -> tuple[Any, ...]:
+    # By way of what `datetime` holds just now: pickle insists that the name of a class leads to that class.
+    kind, *rest = moment.__reduce_ex__(2)
+    return (getattr(dt, kind.__name__), *rest)
+
+
+# threading
+
+
+def _driven_allocate_lock() -> Any:
+    frame = sys._getframe(1)
+    member = _member() if frame.f_code is threading.Condition.wait.__code__ else None
+    return _allocate_lock() if member is None else Waiter(member)
+
+
+def _driven_start(thread: threading.Thread) -> None:
+    member = here.member
+    # A loop starts its workers for code under test, so asyncio does not decide here.
+    if member is None or member.driver.over or _beyond_plumbing(sys._getframe(1), "asyncio") == "mock_server":
+        _start(thread)
+        return
+    new = member.driver.enrol()
+    thread.run = partial(_run, new, thread.run)  # type: ignore[method-assign]
+    try:
+        with not_driven():
+            _start(thread)
+    except BaseException:
+        member.driver.dismiss(new)
+        raise
+
+
+def _run(member: Member, run: Callable[[], None]) -> None:
+    here.member = member
+    try:
+        run()
+    finally:
+        here.member = None
+        member.driver.dismiss(member)
+
+
+def _driven_join(thread: threading.Thread, timeout: float | None = None) -> None:
+    member = here.member
+    if member is None or member.driver.over:
+        _join(thread, timeout)
+    else:
+        with member.driver.parked(member):
+            _join(thread, timeout)
+
+
+class Pair(NamedTuple):
+    """A real thing and its stand-in."""
+
+    real: Any
+    stand_in: Any
+
+
+PAIRS = (
+    Pair(_sleep, _driven_sleep),
+    Pair(_time, _driven_time),
+    Pair(_time_ns, _driven_time_ns),
+    Pair(_monotonic, _driven_monotonic),
+    Pair(_monotonic_ns, _driven_monotonic_ns),
+    Pair(_perf_counter, _driven_perf_counter),
+    Pair(_perf_counter_ns, _driven_perf_counter_ns),
+    Pair(_gmtime, _driven_gmtime),
+    Pair(_localtime, _driven_localtime),
+    Pair(_ctime, _driven_ctime),
+    Pair(_asctime, _driven_asctime),
+    Pair(_strftime, _driven_strftime),
+    Pair(_asyncio_sleep, _driven_asyncio_sleep),
+    Pair(_Datetime, _DrivenDatetime),
+    Pair(_Date, _DrivenDate),
+)
+"""To be put wherever a module holds the real thing."""
+
+FIXED: tuple[tuple[Any, str, Pair], ...] = (
+    (threading, "_allocate_lock", Pair(_allocate_lock, _driven_allocate_lock)),
+    (threading.Thread, "start", Pair(_start, _driven_start)),
+    (threading.Thread, "join", Pair(_join, _driven_join)),
+)
+"""To be put in one place each: owner and name. What is real there stands in for other things elsewhere."""
+
+PICKLED: dict[type, Any] = {_Datetime: _reduced, _Date: _reduced}
+"""How to pickle what is real while there are stand-ins, as in `copyreg.dispatch_table`."""

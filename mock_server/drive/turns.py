@@ -1,0 +1,335 @@
+"""Whose turn it is to move a clock on, among the threads that live on it.
+
+A thread that sleeps or waits is at rest, until a deadline on the clock or until it is notified. Of all threads at rest
+the one with the earliest deadline moves the clock, event by event, once the others have had their chance: no thread is
+to find the time gone because another was quicker. A thread may be in the middle of real I/O, which nobody can see, so a
+chance has an end: `GRACE`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic, monotonic_ns, perf_counter_ns
+from typing import Protocol
+
+GRACE = 0.1
+"""Real seconds that a thread may be busy before the clock moves on without it, or a hook may hold the clock up."""
+
+CHANCE = 0.001
+"""Real seconds in which a waiting thread may be notified after an event, and before a wait is over in vain."""
+
+LAST_CHANCE = 0.02
+"""The same before a wait is over in vain in which there were events: a receiver may notify after it has answered."""
+
+_LOOK = 0.02
+# Real seconds after which a thread at rest looks again, for threads that are not driven bring events, too.
+
+
+class DrivenClock(Protocol):
+    """A clock whose instants are seconds since the Unix epoch, in whole milliseconds."""
+
+    def now(self) -> float:
+        """Return this instant."""
+
+    def advance_to(self, instant: float, /) -> None:
+        """Move on to `instant`; ValueError if it is past, RuntimeError while a hook that is waited for forbids it."""
+
+    def next_event_at(self) -> float | None:
+        """Return the instant of the next event; None when nothing more is to come."""
+
+    def advance_to_next_event(self) -> bool:
+        """Move on to the next event; return whether there was one."""
+
+
+@dataclass(eq=False, slots=True)
+class Member:
+    """
+    A driven thread.
+
+    Args:
+        driver: moves its clock.
+        busy_since: the real instant since which it does something that we cannot see; None while it is at rest.
+        sleepers: what asyncio's part keeps for the event loop of this thread.
+    """
+
+    driver: Driver
+    busy_since: float | None
+    sleepers: object = None
+
+
+class _Here(threading.local):
+    member: Member | None = None
+
+
+here = _Here()
+"""The current thread's membership; None in a thread that is not driven, and while a driven one works for us."""
+
+
+@contextmanager
+def not_driven() -> Iterator[None]:
+    """Give the current thread real time within the block."""
+    member, here.member = here.member, None
+    try:
+        yield
+    finally:
+        here.member = member
+
+
+@dataclass(eq=False, slots=True)
+class Rest:
+    """
+    One sleep, or one wait, of a thread.
+
+    Args:
+        member: the thread.
+        deadline: the instant at which it ends; None when only a notification ends it.
+        notifiable: whether it can end before its deadline.
+        over: whether it has ended.
+        gave_up: whether it has ended early, for a hook that would not let the clock go on.
+    """
+
+    member: Member
+    deadline: float | None
+    notifiable: bool = False
+    over: bool = False
+    gave_up: bool = False
+    begun: float = field(default_factory=monotonic)
+    begun_in_move: int | None = None
+    refused_since: float | None = None
+    ends: float | None = None
+    saw_events: bool = False
+
+    @property
+    def order(self) -> float:
+        """The deadline, or infinity."""
+        return math.inf if self.deadline is None else self.deadline
+
+
+class Driver:
+    """
+    The clock of one `drive` block, as all its threads share it.
+
+    Args:
+        clock: the clock.
+        outer: the driver of the block around this one, if any; the monotonic clocks go on from there.
+
+    Attributes:
+        over: whether the block has been left. Its threads are back in real time then.
+        moves: how often the clock was moved.
+        moving: whether it is being moved now.
+    """
+
+    def __init__(self, clock: DrivenClock, outer: Driver | None = None) -> None:
+        self.clock = clock
+        self.over = False
+        self.moves = 0
+        self.moving = False
+        # Reentrant, for a signal handler may notify. No call of the clock is made under it: the clock has locks, too.
+        self.changed = threading.Condition(threading.RLock())
+        self._members: set[Member] = set()
+        self._rests: list[Rest] = []
+        self._quiet_until = 0.0
+        self._reading = threading.Lock()
+        self._last = clock.now()
+        self._passed = 0
+        bases = (outer.monotonic_ns(), outer.perf_counter_ns()) if outer else (monotonic_ns(), perf_counter_ns())
+        # From a whole second on, sums of whole seconds are exact as floats, and deadlines are met to the point.
+        self._bases = tuple(-(-base // 10**9) * 10**9 for base in bases)
+
+    # What time it is
+
+    def time_ns(self) -> int:
+        """Return the clock's instant in nanoseconds since the Unix epoch."""
+        return round(self.clock.now() * 1e6) * 1000
+
+    def monotonic_ns(self) -> int:
+        """Return what `time.monotonic_ns` said on entering, in whole seconds, plus what has passed since."""
+        return self._bases[0] + self._elapsed_ns()
+
+    def perf_counter_ns(self) -> int:
+        """Return what `time.perf_counter_ns` said on entering, in whole seconds, plus what has passed since."""
+        return self._bases[1] + self._elapsed_ns()
+
+    def _elapsed_ns(self) -> int:
+        # Differences are summed, for a tenant that is reset begins at its first instant again.
+        with self._reading:
+            now = self.clock.now()
+            self._passed += max(0, round((now - self._last) * 1e6)) * 1000
+            self._last = now
+            return self._passed
+
+    def deadline(self, seconds: float) -> float:
+        """Return the instant in `seconds`, in whole milliseconds, and later than now, so that no loop stands still."""
+        milliseconds = max(1, math.ceil(round(seconds * 1000, 2)))
+        return (round(self.clock.now() * 1000) + milliseconds) / 1000
+
+    # Who lives on it
+
+    def enrol(self) -> Member:
+        """Take in a thread, which counts as busy from now on."""
+        member = Member(self, monotonic())
+        with self.changed:
+            self._members.add(member)
+        return member
+
+    def dismiss(self, member: Member) -> None:
+        """Let a thread go that has ended."""
+        with self.changed:
+            self._members.discard(member)
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """Let all threads go back to real time, with what is left of their sleeps."""
+        with self.changed:
+            self.over = True
+            self.changed.notify_all()
+
+    @contextmanager
+    def parked(self, member: Member) -> Iterator[None]:
+        """Do not count a thread as busy within the block, and give it real time."""
+        self._note(member, None)
+        try:
+            with not_driven():
+                yield
+        finally:
+            self._note(member, monotonic())
+
+    def _note(self, member: Member, busy_since: float | None) -> None:
+        with self.changed:
+            member.busy_since = busy_since
+            self.changed.notify_all()
+
+    # Who moves it
+
+    def rest(self, rest: Rest) -> None:
+        """Return when `rest` is over; move the clock when it is our turn."""
+        with self.changed:
+            rest.begun_in_move = self.moves if self.moving else None
+            self._rests.append(rest)
+        try:
+            with self.parked(rest.member):
+                while not (rest.over or self.over):
+                    if self._has_turn(rest, self.clock.now(), self.clock.next_event_at()):
+                        self._move(rest)
+                if not rest.over:
+                    self._rest_really(rest)
+        finally:
+            with self.changed:
+                self._rests.remove(rest)
+
+    def change(self, rest: Rest, deadline: float | None) -> None:
+        """Give `rest` another deadline, or end it if that is None."""
+        with self.changed:
+            rest.deadline, rest.over = (rest.deadline, True) if deadline is None else (deadline, rest.over)
+            self.changed.notify_all()
+
+    def _rest_really(self, rest: Rest) -> None:
+        left = None if rest.deadline is None else max(0.0, rest.deadline - self.clock.now())
+        with self.changed:
+            self.changed.wait_for(lambda: rest.over, left)
+
+    def _has_turn(self, rest: Rest, now: float, event: float | None) -> bool:
+        """Return whether `rest` shall move the clock now; if not, wait until something has changed."""
+        with self.changed:
+            pause = self._pause(rest, now, event)
+            if rest.over or self.over:
+                return False
+            if pause <= 0.0:
+                self.moving = True
+                self.moves += 1
+                return True
+            self.changed.wait(min(pause, _LOOK))
+            return False
+
+    def _pause(self, rest: Rest, now: float, event: float | None) -> float:
+        """Return the real seconds until `rest` may move the clock, as far as can be said; end it if it is to end."""
+        real = monotonic()
+        if self.moving:
+            # The move may be waiting for the very hook that this thread answers, so it must not wait for the move.
+            if rest.deadline is not None and rest.begun_in_move == self.moves:
+                rest.over = rest.gave_up = real >= rest.begun + GRACE
+            return _LOOK
+        if rest.order <= now:
+            if rest.ends is None:
+                rest.ends = real
+                if rest.notifiable:
+                    rest.ends += LAST_CHANCE if rest.saw_events else CHANCE
+            rest.over = real >= rest.ends
+            return rest.ends - real
+        first = min((other for other in self._rests if not other.over), key=lambda other: other.order)
+        if rest is not first or (rest.deadline is None and event is None):
+            return _LOOK
+        busy = max((member.busy_since for member in self._members if member.busy_since is not None), default=-math.inf)
+        return max(busy + GRACE, self._quiet_until) - real
+
+    def _move(self, rest: Rest) -> None:
+        walked = False
+        try:
+            walked = self._move_towards(rest.deadline)
+            rest.refused_since = None
+        except RuntimeError:
+            # Somebody outside moves the clock and waits for a hook, perhaps for the one that this thread answers.
+            rest.refused_since = rest.refused_since or monotonic()
+            rest.over = rest.gave_up = rest.deadline is not None and monotonic() >= rest.refused_since + GRACE
+        finally:
+            with self.changed:
+                self.moving = False
+                notifiable = [other for other in self._rests if other.notifiable]
+                for other in notifiable:
+                    other.saw_events |= walked
+                if (walked and notifiable) or rest.refused_since is not None:
+                    self._quiet_until = monotonic() + CHANCE
+                self.changed.notify_all()
+
+    def _move_towards(self, deadline: float | None) -> bool:
+        """Move the clock to the next event, or to `deadline` if that is earlier; return whether there was an event."""
+        event, now = self.clock.next_event_at(), self.clock.now()
+        if deadline is None and (event is None or event <= now):
+            return self.clock.advance_to_next_event()
+        ends = math.inf if deadline is None else deadline
+        target = event if event is not None and now < event < ends else ends
+        try:
+            self.clock.advance_to(target)
+        except ValueError:
+            if self.clock.now() < target:  # else it runs by itself, and was quicker
+                raise
+        return event is not None and event <= target
+
+
+class Waiter:
+    """The lock that a `Condition` makes for one wait, in a driven thread: waiting for it moves the clock."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._held = False
+        self._rest: Rest | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it, waiting until it is released, or for `timeout` seconds of the clock; return whether it was had."""
+        driver = self._member.driver
+        deadline = driver.deadline(timeout) if timeout > 0 else None
+        with driver.changed:
+            if self._held and blocking:
+                self._rest = Rest(self._member, deadline, notifiable=True)
+        if self._rest is not None:
+            driver.rest(self._rest)
+        with driver.changed:
+            self._rest = None
+            taken, self._held = not self._held, True
+            return taken
+
+    def release(self) -> None:
+        """Let it go: notify the thread that waits; RuntimeError if nobody has it."""
+        with self._member.driver.changed:
+            if not self._held:
+                raise RuntimeError("release unlocked lock")
+            self._held = False
+            if self._rest is not None:
+                self._rest.over = True
+                # Told to go on, it is busy, although it may not run for a while.
+                self._member.busy_since = monotonic()
+                self._member.driver.changed.notify_all()

@@ -1,0 +1,245 @@
+"""The pytest plugin: a fresh world for each test, the real API out of reach, a swim-lane where a test fails.
+
+pytest loads it in every run of every project that has fluxmock installed, so whatever takes long to import is imported
+by the fixtures.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from mock_server.errors import SettingsError
+from mock_server.testing.real_host import guard_tls, real_host
+
+if TYPE_CHECKING:
+    from responses import RequestsMock
+
+    from mock_server.adapters.for_httpx import AsyncFluxTransport, FluxTransport
+    from mock_server.adapters.inprocess import InProcess
+    from mock_server.control import TenantControl
+    from mock_server.serving import Server
+    from mock_server.testing.case import Case
+
+_MARKER = (
+    "fluxmock(env={}, allow_real_host=False, scenario=None, **settings): how fluxmock behaves in a test: variables to "
+    "set ({url} and {api_key} are filled in), whether the real host may be called, a scenario to play, and settings "
+    'such as clock="frozen" or balance=5; on a function, class or module, and the closest counts'
+)
+_ENV = ("FLUXMOCK_BASE_URL={url}", "TT_API_KEY={api_key}")
+
+_ENCODING = pytest.StashKey[str]()
+_BLOCKED = pytest.StashKey[bool]()
+_CASE: pytest.StashKey[Case] = pytest.StashKey()
+
+
+class FluxHttpx(NamedTuple):
+    """What `flux_httpx` gives: transports that lead to the test's own world, for clients that take one."""
+
+    transport: FluxTransport
+    async_transport: AsyncFluxTransport
+
+
+# Fixtures
+
+
+@pytest.fixture(scope="session")
+def flux_settings() -> dict[str, object]:
+    """Settings for all tests of a run, as `mock_server.serve` takes them. Override it in a conftest.py."""
+    return {"clock": "auto"}
+
+
+@pytest.fixture(scope="session")
+def flux_server(pytestconfig: pytest.Config, flux_settings: Mapping[str, object]) -> Iterator[Server]:
+    """Run one emulator for the session, or for each worker of pytest-xdist."""
+    from mock_server.serving import serve
+    from mock_server.testing.case import in_plain_words
+
+    if "key" in flux_settings:
+        pytest.fail("flux_settings: key cannot be set, for every test has an API key of its own", pytrace=False)
+    # Every key is let in, whatever FLUXMOCK_KEY says: each test has one of its own. And nothing is logged, for a test
+    # that looks at the log wants to see what its client wrote.
+    settings: dict[str, Any] = {"observer": None, **flux_settings, **_options(pytestconfig), "key": ()}
+    with ExitStack() as stack:
+        with in_plain_words("flux_settings"):
+            server = stack.enter_context(serve(**settings))
+        yield server
+
+
+@pytest.fixture
+def flux(
+    request: pytest.FixtureRequest, flux_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TenantControl]:
+    """Give the test a fresh world on the emulator: url, api_key, clock, jobs, ledger, spent, hooks, journal."""
+    from mock_server.testing.case import Case, chosen_by, in_plain_words, key_of, variables
+
+    case = Case(flux_server, key_of(request.node.nodeid))
+    chosen = chosen_by(request.node)
+    with in_plain_words("@pytest.mark.fluxmock"):
+        control = case.make(chosen)
+    for name, value in variables([*_ENV, *request.config.getini("fluxmock_env")], chosen["env"], control).items():
+        monkeypatch.setenv(name, value)
+    request.node.stash[_CASE] = case
+    yield control
+    case.close()
+
+
+@pytest.fixture
+def flux_requests(flux_in_process: InProcess) -> Iterator[RequestsMock]:
+    """Lead what `requests` sends to https://api.ttapi.io into the test's own world, without a socket."""
+    from mock_server.adapters import for_requests
+
+    with for_requests.intercept(flux_in_process) as mock:
+        yield mock
+
+
+@pytest.fixture
+def flux_httpx(flux_in_process: InProcess) -> Iterator[FluxHttpx]:
+    """Lead what `httpx` sends to https://api.ttapi.io into the test's own world, without a socket."""
+    from mock_server.adapters import for_httpx
+
+    with for_httpx.intercept(flux_in_process):
+        yield FluxHttpx(for_httpx.FluxTransport(flux_in_process), for_httpx.AsyncFluxTransport(flux_in_process))
+
+
+@pytest.fixture
+def flux_in_process(flux: TenantControl, flux_server: Server) -> InProcess:
+    """Give the test's own world as something that adapters call without a socket."""
+    from mock_server.adapters.inprocess import InProcess
+
+    return InProcess(flux_server.app, flux.api_key)
+
+
+# Options
+
+
+def _options(config: pytest.Config) -> dict[str, object]:
+    options = {name: config.getoption(f"fluxmock_{name}") for name in ("contract", "seed")}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _again(item: pytest.Item) -> list[str]:
+    """Return the arguments with which pytest runs `item` again as it ran now, but for the seed."""
+    config, (path, colons, name) = item.config, item.nodeid.partition("::")
+    if config.rootpath != config.invocation_params.dir:
+        path = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
+    arguments = [f"{path}{colons}{name}"]
+    contract = config.getoption("fluxmock_contract")
+    if contract is not None:
+        arguments += ["--fluxmock-contract", contract]
+    if config.getoption("fluxmock_allow_real_host"):
+        arguments.append("--fluxmock-allow-real-host")
+    shuffled = config.getoption("randomly_seed", None)
+    if isinstance(shuffled, int):
+        arguments.append(f"--randomly-seed={shuffled}")
+    return arguments
+
+
+# Hooks of pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("fluxmock")
+    group.addoption(
+        "--fluxmock-contract",
+        metavar="VERSION",
+        help="Version of the API's contract that fluxmock emulates, where no marker names one.",
+    )
+    group.addoption(
+        "--fluxmock-seed",
+        type=int,
+        metavar="N",
+        help="Seed of fluxmock's job ids, durations and images, where no marker names one; 0 by default.",
+    )
+    group.addoption(
+        "--fluxmock-allow-real-host",
+        action="store_true",
+        help="Let tests call the real ttapi.io, which spends quota. By default fluxmock blocks it.",
+    )
+    parser.addini(
+        "fluxmock_env",
+        type="linelist",
+        help="Variables that the fixture flux sets, one NAME=VALUE a line; {url} and {api_key} are filled in.",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Block the real host before the first code of the user runs."""
+    _close_gates(early_config, allowed=early_config.known_args_namespace.fluxmock_allow_real_host)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, check the options, and note what the terminal can show."""
+    _close_gates(config, allowed=config.getoption("fluxmock_allow_real_host"))
+    config.addinivalue_line("markers", _MARKER)
+    worker = getattr(config, "workerinput", {})
+    config.stash[_ENCODING] = worker.get("fluxmock_encoding") or getattr(sys.stdout, "encoding", None) or "utf-8"
+    options = _options(config)
+    if options:
+        from mock_server.settings import Settings
+
+        try:
+            Settings.of(**options)
+        except SettingsError as error:
+            raise pytest.UsageError(f"--fluxmock-{error}") from None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist, which has no terminal, what that of the session can show."""
+    node.workerinput["fluxmock_encoding"] = node.config.stash[_ENCODING]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test call the real host if it is marked so, and forget its story in the end."""
+    guard_tls()
+    allowed = [
+        mark.kwargs["allow_real_host"] for mark in item.iter_markers("fluxmock") if "allow_real_host" in mark.kwargs
+    ]
+    with real_host(blocked=not allowed[0]) if allowed else nullcontext():
+        try:
+            return (yield)
+        finally:
+            if _CASE in item.stash:
+                del item.stash[_CASE]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a marker with settings that do not exist, even where nothing reads it."""
+    if item.get_closest_marker("fluxmock") is not None:
+        from mock_server.testing.case import check_names, chosen_by
+
+        check_names(chosen_by(item))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the swim-lane to the report of a failure."""
+    report = yield
+    case = item.stash.get(_CASE, None)
+    if case is not None and report.failed:
+        try:
+            story = case.story(_again(item), item.config.stash[_ENCODING])
+        except Exception as error:  # noqa: BLE001 - the report of the user's failure must not be lost over ours
+            story = f"fluxmock could not tell what happened, which is a fault of its own: {error!r}"
+        report.sections.append(("fluxmock", story))
+    return report
+
+
+def _close_gates(config: pytest.Config, *, allowed: bool) -> None:
+    if _BLOCKED in config.stash:
+        return
+    config.stash[_BLOCKED] = not allowed
+    gates = ExitStack()
+    gates.enter_context(real_host(blocked=not allowed))
+    config.add_cleanup(gates.close)
