@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from measure import Figure, Target, take_turns
@@ -105,27 +107,37 @@ def call(base, key, what, **fields):
 
 
 def measure(*, smoke: bool) -> list[Figure]:
-    """Return the milliseconds that an unused plugin adds to a start, and a test with a job to an empty one."""
-    rounds, count = (1, 10) if smoke else (9, 300)
+    """
+    Return the milliseconds that an unused plugin adds to a start, and a test with a job to an empty one.
+
+    What a session costs once, such as the imports and the server, is no part of a test: files with few tests and with
+    many are run, and the difference counts.
+    """
+    rounds, few, many = (1, 2, 12) if smoke else (9, 100, 500)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        files = {"empty": _EMPTY, "socket": _SOCKET, "inside": _IN_PROCESS}
-        for name, text in files.items():
-            (place / f"test_{name}.py").write_text(text.format(count=count), "utf-8")
         (place / "test_one.py").write_text("def test_nothing():\n    pass\n", "utf-8")
         starts = take_turns(
             3 if smoke else 25,
             lambda: _pytest(place, "--collect-only", "test_one.py"),
             lambda: _pytest(place, "--collect-only", "-p", "no:fluxmock", "test_one.py"),
         )
-        empty, socket, inside = take_turns(
-            rounds, *(lambda name=name: _pytest(place, f"test_{name}.py") for name in files)
-        )
+        runs: list[Callable[[], float]] = []
+        for kind, text in (("empty", _EMPTY), ("socket", _SOCKET), ("inside", _IN_PROCESS)):
+            for count in (few, many):
+                name = f"test_{kind}_{count}.py"
+                (place / name).write_text(text.format(count=count), "utf-8")
+                runs.append(partial(_pytest, place, name))
+        took = take_turns(rounds, *runs)
+    each = [
+        [(long - short) / (many - few) for short, long in zip(*took[start : start + 2], strict=True)]
+        for start in (0, 2, 4)
+    ]
     with_it, without = starts
 
-    def added(name: str, took: list[float], target: Target) -> Figure:
-        extra = [(mine - its) / count for mine, its in zip(took, empty, strict=True)]
-        return Figure(name, "ms", extra, "an empty test", [its / count for its in empty], target)
+    def added(name: str, costs: list[float], target: Target) -> Figure:
+        extra = [mine - its for mine, its in zip(costs, each[0], strict=True)]
+        return Figure(name, "ms", extra, "an empty test", each[0], target)
 
     return [
         Figure(
@@ -136,8 +148,8 @@ def measure(*, smoke: bool) -> list[Figure]:
             without,
             Target(10),
         ),
-        added("a test with flux, a job and a hook, over an empty one", socket, Target(5)),
-        added("the same in process, with flux_requests", inside, Target(2)),
+        added("a test with flux, a job and a hook, over an empty one", each[1], Target(5)),
+        added("the same in process, with flux_requests", each[2], Target(2)),
     ]
 
 

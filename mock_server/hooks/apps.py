@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from io import BytesIO
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import unquote, unquote_to_bytes
 
 from mock_server.hooks.deliverer import delivery_headers
 from mock_server.hooks.rules import HookTarget, parse_hook_url
@@ -18,6 +21,7 @@ from mock_server.model import Delivery, Receipt
 App = Callable[..., Any]
 """A WSGI application (Flask, Django) or an ASGI 3 one (FastAPI, Starlette, Quart)."""
 
+_T = TypeVar("_T")
 _log = logging.getLogger("fluxmock.hooks")
 
 
@@ -70,17 +74,43 @@ class AppDeliverer:
         future.set_result(Receipt(status, error, elapsed=time.perf_counter() - started))
 
     def _call_wsgi(self, delivery: Delivery, target: HookTarget) -> int:
-        from werkzeug.test import Client
-
         path, _, query = target.path.partition("?")
-        answer = Client(self._app).post(
-            path,
-            base_url=f"{target.scheme}://{target.authority}",
-            query_string=query,
-            data=delivery.body,
-            headers=delivery_headers(delivery),
-        )
-        return answer.status_code
+        headers = {f"HTTP_{_wsgi_name(name)}": value for name, value in delivery_headers(delivery)}
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": "POST",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": headers.pop("HTTP_CONTENT_TYPE", ""),
+            "CONTENT_LENGTH": headers.pop("HTTP_CONTENT_LENGTH"),
+            "SERVER_NAME": target.host,
+            "SERVER_PORT": str(target.port),
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_HOST": target.authority,
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": target.scheme,
+            "wsgi.input": BytesIO(delivery.body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+        environ |= headers
+        started: list[str] = []
+
+        def start_response(status: str, _headers: object, _trouble: object = None) -> Callable[[bytes], object]:
+            started.append(status)
+            return lambda _data: None
+
+        answer = self._app(environ, start_response)
+        try:
+            for _ in answer:
+                pass
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+        return int(_of_last(started)[:3])
 
     async def _call_asgi(self, delivery: Delivery, target: HookTarget) -> int:
         path, _, query = target.path.partition("?")
@@ -91,7 +121,7 @@ class AppDeliverer:
             "http_version": "1.1",
             "method": "POST",
             "scheme": target.scheme,
-            "path": _unquoted(path),
+            "path": unquote(path),
             "raw_path": path.encode("ascii"),
             "query_string": query.encode("ascii"),
             "root_path": "",
@@ -117,12 +147,14 @@ class AppDeliverer:
 
         async with asyncio.timeout(self._timeout):
             await self._app(scope, receive, send)
-        if not statuses:
-            raise RuntimeError("the application returned without an answer")
-        return statuses[0]
+        return _of_last(statuses)
 
 
-def _unquoted(path: str) -> str:
-    from urllib.parse import unquote
+def _wsgi_name(name: str) -> str:
+    return name.upper().replace("-", "_")
 
-    return unquote(path)
+
+def _of_last(answers: list[_T]) -> _T:
+    if not answers:
+        raise RuntimeError("the application returned without an answer")
+    return answers[-1]

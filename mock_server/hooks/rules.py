@@ -14,6 +14,7 @@ import re
 import socket
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import quote, urlsplit
 
@@ -178,6 +179,7 @@ class HookRules:
         )
 
 
+@lru_cache(maxsize=1024)
 def parse_hook_url(url: str) -> HookTarget:
     """Take a hook URL apart, without judging where it leads.
 
