@@ -1,1 +1,1 @@
-"""Reserved for checks of responses against the contract, and of clients; empty so far."""
+"""Checks of recorded traffic against the contract: messages, whole jobs, drift."""

@@ -1,0 +1,178 @@
+"""Holds a whole recording against the contract, host by host, and finds out which version of it each host speaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from contract_tests.exchanges import Endpoint, Exchange, Trouble
+from contract_tests.findings import Finding, Policy, Severity, Tally, in_order
+from contract_tests.jobs import JobBook, job_id_of
+from contract_tests.messages import MessageCheck, Parsed, parsed
+from mock_server.contract import versions
+
+_SURE = 200
+# Messages by which a version must lag behind the best before it is looked at no more.
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """
+    Which version of the contract a host was held against.
+
+    Args:
+        version: its name.
+        because: why, for a person.
+        alone: messages that fit this version and none of the others.
+    """
+
+    version: str
+    because: str
+    alone: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """
+    What came of a check.
+
+    Args:
+        findings: the worst first.
+        messages: exchanges and webhooks that were about this API.
+        others: exchanges that were not.
+        jobs: how many were followed.
+        troubles: what could not be read.
+        contracts: by host, the version that it was held against.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    messages: int = 0
+    others: int = 0
+    jobs: int = 0
+    troubles: tuple[Trouble, ...] = ()
+    contracts: dict[str, Choice] = field(default_factory=dict)
+
+    def at_least(self, severity: Severity) -> list[Finding]:
+        """Return the findings that are as bad as `severity`, or worse."""
+        return [finding for finding in self.findings if finding.severity.rank <= severity.rank]
+
+
+class _Side:
+    """One host, held against one version."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.check = MessageCheck(version)
+        self.tally = Tally()
+        self.jobs = JobBook(version)
+        self.misfits = 0
+        self.alone = 0
+
+    def note(self, message: Parsed) -> bool:
+        """Note what does not fit; return whether the message as such does."""
+        notes = self.check(message)
+        place = message.exchange.place
+        for note in notes:
+            self.tally.note(note, place)
+        self.jobs.note(message, self.tally)
+        return not any(note.rule.startswith(_DECISIVE) for note in notes)
+
+
+_DECISIVE = ("field/missing", "type/", "value/", "request/")
+
+
+class _Host:
+    def __init__(self, candidates: tuple[str, ...]) -> None:
+        self.sides = [_Side(version) for version in candidates]
+
+    def note(self, message: Parsed) -> None:
+        fits = [side.note(message) for side in self.sides]
+        if len(fits) == 1 or all(fits):
+            return
+        for side, fit in zip(self.sides, fits, strict=True):
+            side.misfits += not fit
+            side.alone += fit and sum(fits) == 1
+        best = min(side.misfits for side in self.sides)
+        self.sides = [side for side in self.sides if side.misfits < best + _SURE]
+
+    def best(self) -> _Side:
+        """Return the side that fits best; of equal ones the newest."""
+        return min(reversed(self.sides), key=lambda side: side.misfits)
+
+    def choice(self, *, told: bool) -> Choice:
+        best = self.best()
+        if told:
+            return Choice(best.version, "as you said", best.alone)
+        if best.alone:
+            return Choice(best.version, f"{best.alone} messages fit it alone", best.alone)
+        others = [side for side in self.sides if side is not best]
+        return Choice(best.version, "it fits as well as any, and is the newest" if others else "it fits best")
+
+
+class Checker:
+    """
+    Takes a recording, exchange by exchange, in memory that does not grow with it.
+
+    Args:
+        version: of the contract; None finds out for each host.
+        policy: what to report, and how loud.
+    """
+
+    def __init__(self, version: str | None = None, policy: Policy | None = None) -> None:
+        self._told = version is not None
+        self._candidates = (version,) if version is not None else versions()
+        self._policy = policy or Policy()
+        self._hosts: dict[str, _Host] = {}
+        self._troubles: list[Trouble] = []
+        self.messages = self.others = 0
+
+    def feed(self, recorded: Iterable[Exchange | Trouble]) -> None:
+        """Check what was recorded."""
+        for item in recorded:
+            if isinstance(item, Trouble):
+                self._troubles.append(item)
+                continue
+            message = parsed(item)
+            if message is None:
+                self.others += 1
+                continue
+            self.messages += 1
+            self._host_of(message).note(message)
+
+    def report(self) -> Report:
+        """End the check, and return what came of it."""
+        findings: list[Finding] = []
+        jobs: Counter[str] = Counter()
+        for name, host in self._hosts.items():
+            side = host.best()
+            side.jobs.close(side.tally)
+            jobs[name] = side.jobs.seen
+            findings += side.tally.findings(self._policy, name, side.version)
+        return Report(
+            findings=tuple(in_order(findings)),
+            messages=self.messages,
+            others=self.others,
+            jobs=jobs.total(),
+            troubles=tuple(self._troubles),
+            contracts={name: host.choice(told=self._told) for name, host in self._hosts.items()},
+        )
+
+    def _host_of(self, message: Parsed) -> _Host:
+        name = message.host
+        if message.endpoint is Endpoint.CALLBACK:
+            # A webhook goes to the client's host; it belongs to the one that has the job.
+            job_id = job_id_of(message.request) if isinstance(message.request, dict) else None
+            owners = (
+                host for host in self._hosts.values() if job_id and any(job_id in side.jobs for side in host.sides)
+            )
+            owner = next(owners, None)
+            if owner is not None:
+                return owner
+            name = next(iter(self._hosts), "") if len(self._hosts) == 1 else ""
+        elif message.endpoint is Endpoint.IMAGE:
+            name = next(iter(self._hosts), name)
+        host = self._hosts.get(name)
+        if host is None:
+            host = self._hosts[name] = _Host(self._candidates)
+        return host
