@@ -61,11 +61,11 @@ class Report:
 class _Side:
     """One host, held against one version."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, host: str) -> None:
         self.version = version
         self.check = MessageCheck(version)
         self.tally = Tally()
-        self.jobs = JobBook(version)
+        self.jobs = JobBook(version, host)
         self.misfits = 0
         self.alone = 0
 
@@ -83,8 +83,8 @@ _DECISIVE = ("field/missing", "type/", "value/", "request/")
 
 
 class _Host:
-    def __init__(self, candidates: tuple[str, ...]) -> None:
-        self.sides = [_Side(version) for version in candidates]
+    def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
+        self.sides = [_Side(version, name) for version in candidates]
 
     def note(self, message: Parsed) -> None:
         fits = [side.note(message) for side in self.sides]
@@ -140,6 +140,10 @@ class Checker:
             self.messages += 1
             self._host_of(message).note(message)
 
+    def noted(self) -> int:
+        """Return how many kinds of findings there are so far, whatever the policy says."""
+        return sum(len(host.best().tally) for host in self._hosts.values())
+
     def report(self) -> Report:
         """End the check, and return what came of it."""
         findings: list[Finding] = []
@@ -174,5 +178,5 @@ class Checker:
             name = next(iter(self._hosts), name)
         host = self._hosts.get(name)
         if host is None:
-            host = self._hosts[name] = _Host(self._candidates)
+            host = self._hosts[name] = _Host(name, self._candidates)
         return host

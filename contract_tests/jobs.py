@@ -46,13 +46,18 @@ class JobBook:
     """
     The jobs of one host, held against one version of the contract.
 
+    Args:
+        version: of the contract.
+        host: with its port; images may lie there, as those of an emulator do.
+
     Attributes:
         seen: how many jobs there were.
         let_go: how many were let go before the end of the recording.
     """
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, host: str) -> None:
         self._version = version
+        self._host = host
         self._product = resources.load("product.json")
         self._images = urlsplit(self._product["origins"]["images"]).netloc
         self._stories: dict[str, _Story] = {}
@@ -121,7 +126,7 @@ class JobBook:
             story.state = state
         if state.final:
             if first_end and state is JobState.SUCCESS and isinstance(value.get("data"), dict):
-                for note in self._outcome(endpoint, story, value["data"], message.host):
+                for note in self._outcome(endpoint, story, value["data"]):
                     tally.note(note, place)
             self._compare(story, value, tally, place, hooked=hooked)
 
@@ -159,8 +164,8 @@ class JobBook:
             words = f"the webhook and the final fetch differ in {', '.join(names)}"
             tally.note(Note("job/hook", "callback.request", f"/{names[0]}", words, fact), place)
 
-    def _outcome(self, endpoint: str, story: _Story, data: dict[str, Any], host: str) -> list[Note]:
-        notes = self._image(endpoint, data.get("imageUrl"), host)
+    def _outcome(self, endpoint: str, story: _Story, data: dict[str, Any]) -> list[Note]:
+        notes = self._image(endpoint, data.get("imageUrl"))
         ordered = story.ordered or {}
         mode = str(ordered.get("mode"))
         known = self._product["modes"].get(mode)
@@ -176,7 +181,7 @@ class JobBook:
             notes += _echo(endpoint, "size", ordered["size"], data.get("size"), fact)
         return notes
 
-    def _image(self, endpoint: str, url: object, host: str) -> list[Note]:
+    def _image(self, endpoint: str, url: object) -> list[Note]:
         if not isinstance(url, str):
             return []
         try:
@@ -185,7 +190,7 @@ class JobBook:
             return []
         fact = Fact("product.json", "/origins/images", ("S1",), Confidence.OBSERVED)
         notes = []
-        if parts.netloc not in {self._images, host}:  # an emulator has its images itself
+        if parts.netloc not in {self._images, self._host}:  # an emulator has its images itself
             words = f"expected an image at {self._images}, got one at {parts.hostname}"
             notes.append(Note("job/image-host", endpoint, "/data/imageUrl", words, fact))
         return notes

@@ -12,7 +12,7 @@ from typing import Any
 
 from mock_server import bodies, diagnose, render
 from mock_server.bodies import FORM, JSON, MULTIPART, FilePart, Form
-from mock_server.errors import ApiError, UnknownJob
+from mock_server.errors import ApiError, UnknownJob, WorldReset
 from mock_server.exchange import Answer, Call, Upload, shortened, shown
 from mock_server.model import Order
 from mock_server.scenarios import twisting
@@ -47,18 +47,26 @@ class Api:
     def answer(self, call: Call) -> Answer:
         """Answer any call, and note it. Never raises: what goes wrong is an answer too."""
         tenant = self.world.find(call.header("TT-API-KEY"), make=call.path in METHODS)
+        # An auto clock moves on while it answers: what was asked, was asked before that.
+        at = (self.world if tenant is None else tenant).clock.now()
         try:
-            answer = self._dispatch(tenant, call)
+            try:
+                answer = self._dispatch(tenant, call)
+            except WorldReset:
+                tenant = self.world.find(call.header("TT-API-KEY"))
+                answer = self._dispatch(tenant, call)
         except ApiError as error:
             answer = self._refusal(call, error)
         except Exception:  # noqa: BLE001 - whatever it was, the client must not be left without an answer
             _log.exception("%s %s failed", call.method, call.path)
             answer = self._refusal(call, ApiError(500, "this is a fault of fluxmock, not of your request; see the log"))
-        return self._noted(tenant, call, answer)
+        return self._noted(tenant, call, answer, at)
 
     def refuse(self, call: Call, error: ApiError) -> Answer:
         """Answer a call that was refused before it came here, and note it."""
-        return self._noted(self.world.find(call.header("TT-API-KEY"), make=False), call, self._refusal(call, error))
+        tenant = self.world.find(call.header("TT-API-KEY"), make=False)
+        at = (self.world if tenant is None else tenant).clock.now()
+        return self._noted(tenant, call, self._refusal(call, error), at)
 
     def _dispatch(self, tenant: Tenant | None, call: Call) -> Answer:
         methods = METHODS.get(call.path)
@@ -78,13 +86,13 @@ class Api:
         body = render.refused(self.world.contract, status)
         return Answer(status, body, list(error.headers), explanation)
 
-    def _noted(self, tenant: Tenant | None, call: Call, answer: Answer) -> Answer:
+    def _noted(self, tenant: Tenant | None, call: Call, answer: Answer, at: float) -> Answer:
         if answer.explanation:
             answer.explanation = shortened(answer.explanation)
         if tenant is None:
-            self.world.strays.note_request(self.world.clock.now(), call, answer)
+            self.world.strays.note_request(at, call, answer)
         else:
-            tenant.journal.note_request(tenant.clock.now(), call, answer)
+            tenant.journal.note_request(at, call, answer)
         return answer
 
     # POST /flux/generate

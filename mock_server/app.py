@@ -17,14 +17,13 @@ from flask import Flask, Response, request, send_file
 from werkzeug.exceptions import HTTPException
 
 from mock_server import diagnose
-from mock_server.admin import admin_blueprint
+from mock_server.admin import admin_blueprint, control_error, is_control
 from mock_server.api import METHODS, Api
 from mock_server.errors import ApiError
-from mock_server.exchange import Answer, Call, host_of
+from mock_server.exchange import SENT_HOST, Answer, Call, host_of
 from mock_server.http.reader import REFUSAL
-from mock_server.http.wire import WIRE
 from mock_server.images import gallery
-from mock_server.lane import FastLane, status_line
+from mock_server.lane import FastLane, pass_on_wire, status_line
 from mock_server.scenarios import twisting
 from mock_server.scenarios.rules import Target, Turn
 from mock_server.settings import Settings
@@ -88,11 +87,16 @@ def create_app(settings: Settings | None = None, *, world: World | None = None, 
 
     @app.errorhandler(ApiError)
     def _refused(error: ApiError) -> Response:
+        if is_control(request.path):
+            return control_error(world, error.status, error.explanation)
         return _response(api.refuse(_call(b""), error))
 
     @app.errorhandler(HTTPException)
     def _http_error(error: HTTPException) -> Response:
         call = _call(b"")
+        if is_control(request.path):
+            words, methods = _as_api_error(error, call).explanation, getattr(error, "valid_methods", None)
+            return control_error(world, error.code or 500, words, methods or ())
         if error.code == 416:
             return _response(Answer(416, b"", [("Content-Range", error.get_response().headers["Content-Range"])]))
         if error.code == 404 or (call.path in METHODS and error.code == 405):
@@ -114,8 +118,9 @@ def create_app(settings: Settings | None = None, *, world: World | None = None, 
     inner = app.lane if fast_lane else app.wsgi_app
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Flask refuses a Host that cannot be one with words of its own; here it counts as localhost.
+        # Flask refuses a Host that cannot be one with words of its own. Here it is localhost, though not to control.
         if "HTTP_HOST" in environ:
+            environ[SENT_HOST] = environ["HTTP_HOST"]
             environ["HTTP_HOST"] = host_of(environ)
         return inner(environ, start_response)
 
@@ -129,7 +134,7 @@ def _call(body: bytes) -> Call:
 
 def _response(answer: Answer) -> Response:
     if answer.wire is not None:
-        request.environ[WIRE] = answer.wire
+        pass_on_wire(request.environ, answer)
     return Response(answer.body, status=status_line(answer.status), headers=answer.wire_headers())
 
 

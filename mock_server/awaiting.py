@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mock_server.errors import NotDelivered
+from mock_server.hooks.apps import shown_url
 from mock_server.model import Delivery, DeliveryState
 from mock_server.tenant import Tenant
 
@@ -25,6 +26,7 @@ def await_delivery(tenant: Tenant, job_id: str | None, seconds: float) -> Delive
         UnknownJob: there is no such job.
         RuntimeError: this is the receiver of a webhook that is just being handed over.
     """
+    __tracebackhide__ = True
     if tenant.postman.is_handing_over:
         raise RuntimeError("this runs inside the receiver of a webhook: what it waits for cannot arrive before it ends")
     if job_id is not None:
@@ -42,7 +44,11 @@ def await_delivery(tenant: Tenant, job_id: str | None, seconds: float) -> Delive
                 if not tenant.postman.wait_for_landing(seconds):
                     raise _not_delivered(tenant, job_id, f"none came within {seconds:g} s")
                 continue
-        if not tenant.advance_to_next_event() and not tenant.postman.on_the_way:
+        try:
+            moved = tenant.advance_to_next_event()
+        except RuntimeError:
+            continue  # another thread moves the clock, and waits for a hook that is just on its way
+        if not moved and not tenant.postman.on_the_way:
             with tenant.lock:
                 if _arrived(tenant, job_id) is None:
                     raise _not_delivered(tenant, job_id, "nothing more is to come")
@@ -86,7 +92,7 @@ def _not_delivered(tenant: Tenant, job_id: str | None, why: str) -> NotDelivered
 
 
 def _fate(delivery: Delivery) -> str:
-    words = f"{delivery.id} to {delivery.url}: {delivery.state.value}"
+    words = f"{delivery.id} to {shown_url(delivery.url)}: {delivery.state.value}"
     if delivery.state is DeliveryState.HELD:
         return f"{words} until a fetch has shown the final state of its job"
     if not delivery.attempts:

@@ -9,7 +9,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -20,6 +20,8 @@ from mock_server.errors import SettingsError
 from mock_server.settings import PREFIX, ProgressKind, Settings
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from mock_server.http.server import HttpServer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -72,17 +74,31 @@ def _usage(text: str) -> click.ClickException:
 
 
 class _Lazy(click.Group):
-    """The top command; `scenarios` is imported when it is called, for YAML is not needed to serve."""
+    """The top command. What serving does not need is imported when called; the kit adds its own by entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "scenarios"])
+        return sorted({*super().list_commands(ctx), "scenarios", *(entry.name for entry in _more_commands())})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "scenarios":
             from mock_server.scenarios.command import scenarios
 
             return scenarios
-        return super().get_command(ctx, cmd_name)
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            return command
+        found = next((entry for entry in _more_commands() if entry.name == cmd_name), None)
+        try:
+            return None if found is None else found.load()
+        except ImportError as error:
+            problem = f"{cmd_name}: cannot import {found.module if found else ''}: {error}"
+            raise _usage(f"{problem}; is there a folder of that name here?") from None
+
+
+def _more_commands() -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return entry_points(group="fluxmock.commands")
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

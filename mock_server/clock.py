@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Lock
 
 from mock_server.model import later
 
@@ -83,6 +84,7 @@ class Clock:
         base = time.time() if spec.start is None else spec.start
         # Base, real time at base, and rate are replaced together: readers need no lock.
         self._state = (later(base, 0.0), real(), spec.rate)
+        self._writing = Lock()
         self.auto = spec.auto
 
     @property
@@ -99,17 +101,19 @@ class Clock:
         """Go on from this instant at another rate; ValueError if that is negative or absurd."""
         if not 0 <= rate <= _FASTEST:
             raise ValueError(f"expected a rate from 0 to {_FASTEST:g}, got {rate}: time can't go backwards")
-        base, since, old = self._state
-        real = self._real()
-        self._state = (later(base, old * (real - since)), real, rate)
-        self.auto = auto
+        with self._writing:
+            base, since, old = self._state
+            real = self._real()
+            self._state = (later(base, old * (real - since)), real, rate)
+            self.auto = auto
 
     def forward_to(self, instant: float) -> float:
         """Go to `instant` at once, or stay if it is past already; return the instant that it is then."""
-        base, since, rate = self._state
-        real = self._real()
-        there = max(later(base, rate * (real - since)), later(instant, 0.0))
-        self._state = (there, real, rate)
+        with self._writing:
+            base, since, rate = self._state
+            real = self._real()
+            there = max(later(base, rate * (real - since)), later(instant, 0.0))
+            self._state = (there, real, rate)
         return there
 
     def real_seconds_until(self, instant: float) -> float | None:

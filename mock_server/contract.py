@@ -5,6 +5,7 @@ Nothing here knows a field, a mode or a status by itself; it is all read from th
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -66,17 +67,30 @@ class Contract:
         self.default_aspect: str = self.schemas["generate.request"]["properties"]["aspect_ratio"]["default"]
 
     def accepts(self, name: str, value: object) -> bool:
-        """Whether `value` fits the schema `name`, e.g. "fetch.request"."""
-        return self._accepts[name](value)
+        """Whether `value` fits the schema `name`, e.g. "fetch.request"; ValueError if there is no such schema."""
+        try:
+            fits = self._accepts[name]
+        except KeyError:
+            raise self._no_schema(name) from None
+        return fits(value)
 
     def problems(self, name: str, value: object) -> tuple[Problem, ...]:
-        """Return every way in which `value` breaks the schema `name`; empty when it fits."""
+        """Return every way in which `value` breaks the schema `name`; empty when it fits. ValueError as `accepts`."""
+        if name not in self._validators:
+            raise self._no_schema(name)
         found = []
         for error in self._validators[name].iter_errors(value):
             rule = error.kind.name
             detail = str(error.kind.as_dict()["property"]) if rule == "required" else error.message[:_DETAIL_LIMIT]
             found.append(Problem(tuple(error.instance_path), rule, detail))
         return tuple(found)
+
+    def _no_schema(self, name: str) -> ValueError:
+        close = difflib.get_close_matches(str(name), self.schemas, n=1)
+        hint = f": did you mean {close[0]!r}?" if close else ""
+        return ValueError(
+            f"expected a schema of contract {self.version}, out of {', '.join(self.schemas)}, got {name!r}{hint}"
+        )
 
     def choices(self, name: str, field: str) -> tuple[str, ...]:
         """Return the values that the schema `name` allows for `field`, or () when it is no enumeration."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 
 from mock_server.awaiting import await_delivery
 from mock_server.engine import Event
-from mock_server.errors import IllegalTransition
+from mock_server.errors import IllegalTransition, UnknownDelivery
 from mock_server.exchange import mask
 from mock_server.hooks.apps import App, AppDeliverer
 from mock_server.journal import Journal, RequestEntry
@@ -33,8 +33,13 @@ _Get = Callable[[], Tenant]
 class ClockControl:
     """The tenant's clock. Instants are seconds since the Unix epoch; it only goes forward."""
 
-    def __init__(self, get: _Get) -> None:
+    def __init__(self, get: _Get, find: Callable[[], Tenant | None]) -> None:
         self._get = get
+        self._find = find
+
+    def __repr__(self) -> str:
+        tenant = self._find()
+        return f"<fluxmock clock {'of no world yet' if tenant is None else _clock_words(tenant)}>"
 
     def now(self) -> float:
         """Return this instant."""
@@ -95,6 +100,12 @@ class ClockControl:
         from mock_server.drive import drive
 
         return drive(self)
+
+
+def _clock_words(tenant: Tenant) -> str:
+    clock = tenant.clock
+    pace = "auto" if clock.auto else {0.0: "frozen", 1.0: "real"}.get(clock.rate, f"x{clock.rate:g}")
+    return f"{pace} at {clock.now() - tenant.store.postings[0].at:+.1f} s"
 
 
 def _settled(tenant: Tenant) -> Tenant:
@@ -204,11 +215,16 @@ class Hooks(_View[Delivery]):
             NotDelivered: an AssertionError: it did not arrive, or will not; the text says what became of each.
             UnknownJob: there is no such job.
         """
+        __tracebackhide__ = True
         return await_delivery(self._get(), job_id, timeout)
 
     def replay(self, delivery_id: str) -> Delivery:
         """Send a webhook once more, now, and return it as it stands then; raises UnknownDelivery."""
-        return self._get().replay(delivery_id)
+        __tracebackhide__ = True
+        try:
+            return self._get().replay(delivery_id)
+        except UnknownDelivery as error:
+            raise error.with_traceback(None) from None  # where we looked for it says nothing to a user
 
     def deliver_to(self, app: App, url: str = "http://hooks.localhost") -> str:
         """
@@ -237,6 +253,16 @@ def _together(fields: Mapping[str, object] | None, more: Mapping[str, object]) -
     return {**fields, **more}
 
 
+def calls_elsewhere(world: World) -> list[str]:
+    """Return what to tell somebody who misses calls: those without a world, and the keys that others came with."""
+    strays = len(world.strays.requests)
+    lines = [f"calls with no key, with one that is not accepted, or to no endpoint: {strays}"] if strays else []
+    callers = [tenant.key for tenant in world.tenants() if tenant.journal.dropped or tenant.journal.requests]
+    more = f" and {len(callers) - _MOST_KEYS} more" if len(callers) > _MOST_KEYS else ""
+    keys = ", ".join(mask(key) for key in callers[:_MOST_KEYS])
+    return lines + ([f"calls came with the keys {keys}{more}"] if callers else [])
+
+
 class TenantControl:
     """
     The world behind one API key. It stays valid when that world is made anew.
@@ -254,15 +280,28 @@ class TenantControl:
         def get() -> Tenant:
             return world.tenant(api_key)
 
+        def find() -> Tenant | None:
+            return world.find(api_key, make=False)
+
         self._world = world
         self._get = get
+        self._find = find
         self.api_key = api_key
         self.url = url
-        self.clock = ClockControl(get)
+        self.clock = ClockControl(get, find)
         self.jobs = Jobs(get)
         self.ledger = Ledger(get)
         self.hooks = Hooks(get)
         get()
+
+    def __repr__(self) -> str:
+        # Somebody who debugs looks at this: it neither makes a world, nor waits for one, nor lets anything happen.
+        tenant = self._find()
+        if tenant is None:
+            return f"<fluxmock tenant {mask(self.api_key)}: no world yet>"
+        store, count = tenant.store, len(tenant.store.jobs)
+        jobs = f"{count} job{'' if count == 1 else 's'}, spent {store.balances[Account.SPENT]:f}"
+        return f"<fluxmock tenant {mask(self.api_key)}: {jobs}, clock {_clock_words(tenant)}>"
 
     @property
     def journal(self) -> Journal:
@@ -298,6 +337,7 @@ class TenantControl:
         Raises:
             ValueError: there is no such endpoint.
         """
+        __tracebackhide__ = True
         expectation = Expectation(endpoint, None, status, job_id, _together(fields, more_fields))
         return [entry for entry in self.journal.requests if not differences(entry, expectation)]
 
@@ -331,6 +371,7 @@ class TenantControl:
                 differ.
             ValueError: there is no such endpoint, or these numbers make no sense.
         """
+        __tracebackhide__ = True
         expectation = Expectation(endpoint, None, status, job_id, _together(fields, more_fields))
         amount = Amount.of(times, at_least, at_most)
         tenant = self._get()
@@ -340,7 +381,7 @@ class TenantControl:
             amount,
             start=tenant.store.postings[0].at,
             dropped=tenant.journal.dropped,
-            elsewhere=self._calls_elsewhere,
+            elsewhere=lambda: calls_elsewhere(self._world),
         )
 
     def assert_max_spend(self, quota: Decimal | float | str) -> Decimal:
@@ -352,16 +393,11 @@ class TenantControl:
                 transport ordered once more because an answer was broken on its way.
             ValueError: `quota` is no amount.
         """
+        __tracebackhide__ = True
         tenant = self._get()
         with tenant.lock:
             jobs, postings = tenant.current_jobs(), tenant.store.postings[:]
         return verify_spend(quota, jobs, postings, tenant.journal.requests)
-
-    def _calls_elsewhere(self) -> list[str]:
-        strays = len(self._world.strays.requests)
-        lines = [f"calls with no key, with one that is not accepted, or to no endpoint: {strays}"] if strays else []
-        others = [mask(tenant.key) for tenant in self._world.tenants() if tenant.journal.written]
-        return lines + ([f"calls came with the keys {', '.join(others[:_MOST_KEYS])}"] if others else [])
 
     def scenario(self, source: str | Path | Mapping[str, Any] | Scenario | None) -> None:
         """
@@ -374,17 +410,21 @@ class TenantControl:
         Raises:
             ScenarioError: it cannot be used.
         """
-        from mock_server.scenarios.files import find_scenario, parse_scenario
+        __tracebackhide__ = True
+        from mock_server.scenarios.files import ScenarioError, find_scenario, parse_scenario
 
         tenant = self._get()
         if source is None:
             with tenant.lock:
                 tenant.director.use(self._world.scenario)
             return
-        if isinstance(source, Mapping):
-            chosen = parse_scenario(json.dumps(source))
-        else:
-            chosen = source if isinstance(source, Scenario) else find_scenario(str(source))
+        try:
+            if isinstance(source, Mapping):
+                chosen = parse_scenario(json.dumps(source))
+            else:
+                chosen = source if isinstance(source, Scenario) else find_scenario(str(source))
+        except ScenarioError as error:
+            raise error.with_traceback(None) from None  # how it was read says nothing to a user
         with tenant.lock:
             tenant.director.use(lambda: chosen)
 

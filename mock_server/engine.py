@@ -166,7 +166,9 @@ def finish(
     deliveries: tuple[Delivery, ...] = ()
     if done.order.hook_url is not None:
         state = DeliveryState.DROPPED if not copies else DeliveryState.HELD if hold else DeliveryState.DUE
-        delivery = Delivery(delivery_id(done.id), done.id, done.order.hook_url, snapshot(done), state=state)
+        delivery = Delivery(
+            delivery_id(done.id), done.id, done.order.hook_url, snapshot(done), state=state, pending=copies
+        )
         deliveries = (delivery,)
         if state is DeliveryState.DUE:
             timers = _sendings(delivery, copies, later(now, hook_delay))
@@ -212,7 +214,8 @@ def delivery_id(job_id: str) -> str:
 
 def release(delivery: Delivery, *, now: float, copies: int = 1, delay: float = 0.0) -> Change:
     """Send a webhook `copies` times, `delay` seconds from now, whatever has become of it so far."""
-    due = replace(delivery, state=DeliveryState.DUE)
+    waiting = 0 if delivery.state is DeliveryState.HELD else delivery.pending
+    due = replace(delivery, state=DeliveryState.DUE, pending=waiting + copies)
     return Change(deliveries=(due,), timers=_sendings(due, copies, later(now, delay)))
 
 
@@ -224,6 +227,7 @@ def after_delivery(delivery: Delivery, receipt: Receipt, *, attempted_at: float,
     """Note one attempt; when it failed and the retry schedule has a turn left, set the next."""
     attempts = (*delivery.attempts, Attempt(len(delivery.attempts) + 1, attempted_at, receipt))
     retries = len(attempts) - 1
+    pending = max(delivery.pending - 1, 0)
     timers: tuple[Timer, ...] = ()
     if any(attempt.receipt.ok for attempt in attempts):
         state = DeliveryState.DELIVERED
@@ -233,5 +237,6 @@ def after_delivery(delivery: Delivery, receipt: Receipt, *, attempted_at: float,
         state = DeliveryState.DUE
         timers = (Timer(later(attempted_at, rules.retry[retries]), TimerKind.DELIVER, delivery.id),)
     else:
-        state = DeliveryState.GIVEN_UP
-    return Change(deliveries=(replace(delivery, attempts=attempts, state=state),), timers=timers)
+        state = DeliveryState.DUE if pending else DeliveryState.GIVEN_UP
+    after = replace(delivery, attempts=attempts, state=state, pending=pending + len(timers))
+    return Change(deliveries=(after,), timers=timers)

@@ -6,6 +6,7 @@ FluxmockError
 ├── UnknownJob           no job of that id in this tenant
 ├── UnknownDelivery      no webhook delivery of that id in this tenant
 ├── NotDelivered         a webhook that was waited for did not arrive
+├── WorldReset           the world of a request was made anew while it was under way
 └── ApiError             a request is refused: an HTTP status, and words for the person behind the client
 """
 
@@ -34,6 +35,10 @@ class UnknownDelivery(FluxmockError, LookupError):
 
 class NotDelivered(FluxmockError, AssertionError):
     """A webhook that was waited for did not arrive; the text says what became of each."""
+
+
+class WorldReset(FluxmockError):
+    """The world of a request was made anew while it was under way; it is to be looked up again."""
 
 
 class ApiError(FluxmockError):

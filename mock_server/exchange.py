@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from mock_server.http.reader import CONNECTION, DROPPED
 from mock_server.http.wire import Wire
@@ -16,8 +18,15 @@ EXPLAIN = "X-Fluxmock-Explain"
 ORIGIN = "fluxmock.origin"
 """The environ key of the origin that image URLs are to have, where it is not that of the request."""
 
+SENT_HOST = "fluxmock.host"
+"""The environ key of the Host as the client wrote it, where the app has put another in its place."""
+
 _EXPLAIN_LIMIT = 2000
 _SHOWN_LIMIT = 80
+_SHORTEST_HIDDEN = 8
+# A shorter key may stand anywhere by chance, and is no secret.
+
+_PUBLIC = "/flux/generate /flux/edits /flux/fetch application/json flux1-dev"
 _HOST = re.compile(
     r"(?:(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE
 )
@@ -148,3 +157,34 @@ def mask(key: str) -> str:
     shown = 4 if len(key) >= 12 else 1 if len(key) >= 4 else 0
     digest = blake2b(key.encode("utf-8", "surrogateescape"), digest_size=2).hexdigest()
     return f"{header_text(key[:shown])}…#{digest}"
+
+
+def hide(text: str, key: str) -> str:
+    """Return `text` with the API key masked wherever it stands whole: as it is, or quoted for a URL, JSON or Python."""
+    for form, instead in _forms(key):
+        if form in text:
+            text = text.replace(form, instead)
+    return text
+
+
+def hide_in_body(body: bytes, key: str) -> bytes:
+    """Return a body with the API key masked, as `hide` does."""
+    for form, instead in _forms(key):
+        written = form.encode("utf-8", "surrogateescape")
+        if written in body:
+            body = body.replace(written, instead.encode())
+    return body
+
+
+@lru_cache(maxsize=256)
+def _forms(key: str) -> tuple[tuple[str, str], ...]:
+    """Return in which ways a key may be written, the longest first, and what is to stand there."""
+    if len(key) < _SHORTEST_HIDDEN or key.lower() in _PUBLIC:
+        return ()
+    # To WSGI the bytes of a header are Latin-1, whatever the client meant by them.
+    sent = key.encode("latin-1", "replace")
+    plain = {key, key.lower(), sent.decode("utf-8", "replace")}
+    quoted = {quote(sent, safe=""), quote(sent), quote_plus(sent)}
+    quoted |= {re.sub("%..", lambda found: found[0].lower(), text) for text in quoted}
+    escaped = {way(text)[1:-1] for text in plain for way in (repr, ascii, json.dumps)}
+    return tuple((form, mask(key)) for form in sorted(plain | quoted | escaped, key=len, reverse=True))

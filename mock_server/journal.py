@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from threading import Lock
 from typing import Any, overload
+from urllib.parse import quote, unquote_plus
 
-from mock_server.exchange import Answer, Call, Upload, mask
-from mock_server.http.wire import End, Wire
+from mock_server.exchange import Answer, Call, Upload, hide, hide_in_body, mask
+from mock_server.http.wire import End, Wire, wire_words
 from mock_server.model import Attempt, Delivery
 
 _log = logging.getLogger("fluxmock.requests")
@@ -22,7 +23,6 @@ _MOST_BROKEN = 1000
 # Broken answers, for a repetition of whose request a journal watches at a time.
 
 _SECRET = re.compile(r"key|token|auth|cookie|secret", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(r"([^=&]*(?:key|token|auth|secret)[^=&]*)=([^&]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ class ClockEntry:
 
 Entry = RequestEntry | HookEntry | ClockEntry
 Observer = Callable[["Journal", Entry], None]
-_Raw = tuple[int, float, Call, int, Answer, int, int | None] | HookEntry | ClockEntry
+_RawRequest = tuple[int, float, Call, int, Answer, int, int | None]
+_Raw = _RawRequest | HookEntry | ClockEntry
 
 
 class Journal(Sequence[Entry]):
@@ -135,7 +136,11 @@ class Journal(Sequence[Entry]):
         return self.written - len(self._entries)
 
     def note_request(self, at: float, call: Call, answer: Answer) -> None:
-        """Write one request and its answer down."""
+        """Write one request and its answer down; the tenant's key is masked in what the answer explains."""
+        if answer.explanation or answer.lint:
+            key = self._key(call)
+            answer.explanation = hide(answer.explanation, key)
+            answer.lint = tuple(hide(remark, key) for remark in answer.lint)
         size = len(call.body)
         breaks = answer.wire is not None and _breaks(answer.wire)
         # Only a tenant some of whose answers were broken pays for telling repetitions.
@@ -150,7 +155,7 @@ class Journal(Sequence[Entry]):
             raw = (self.written, at, call, size, answer, attempt, repeats)
             self._entries.append(raw)
         if self._observer is not None:
-            self._tell(_entry(raw))
+            self._tell(self._entry(raw))
 
     def note_attempt(self, delivery: Delivery, attempt: Attempt, *, twisted: bool = False) -> None:
         """Write one attempt to deliver a hook down."""
@@ -194,11 +199,18 @@ class Journal(Sequence[Entry]):
     def __getitem__(self, index: slice) -> Sequence[Entry]: ...
     def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
         if isinstance(index, slice):
-            return [_entry(raw) for raw in self._snapshot()[index]]
-        return _entry(self._entries[index])
+            return [self._entry(raw) for raw in self._snapshot()[index]]
+        return self._entry(self._entries[index])
 
     def __iter__(self) -> Iterator[Entry]:
-        return map(_entry, self._snapshot())
+        return map(self._entry, self._snapshot())
+
+    def _entry(self, raw: _Raw) -> Entry:
+        return _entry(raw, self._key(raw[2])) if isinstance(raw, tuple) else raw
+
+    def _key(self, call: Call) -> str:
+        """Return the key that must not be seen whole: the owner's, or the one that opened nothing."""
+        return self.owner or call.header("TT-API-KEY") or ""
 
     def _snapshot(self) -> tuple[_Raw, ...]:
         with self._lock:
@@ -218,39 +230,57 @@ def log_explained(_journal: Journal, entry: Entry) -> None:
         _log.log(level, "%s %s answered %d: %s", entry.method, entry.path, entry.status, words)
 
 
-def _entry(raw: _Raw) -> Entry:
+def _entry(raw: _RawRequest, key: str) -> RequestEntry:
     # Entries are worded when somebody looks: writing one is on the hot path, reading is not.
-    if not isinstance(raw, tuple):
-        return raw
     number, at, call, size, answer, attempt, repeats = raw
     headers = {
-        name[5:].replace("_", "-").title(): mask(value) if _SECRET.search(name) else value
+        hide(name[5:].replace("_", "-").title(), key): mask(value) if _SECRET.search(name) else hide(value, key)
         for name, value in call.headers.items()
     }
     if call.content_type:
-        headers["Content-Type"] = call.content_type
+        headers["Content-Type"] = hide(call.content_type, key)
     return RequestEntry(
         number=number,
         at=at,
-        method=call.method,
-        path=call.path,
-        query=_SECRET_PARAMETER.sub(lambda found: f"{found[1]}={mask(found[2])}", call.query),
+        method=hide(call.method, key),
+        path=hide(call.path, key),
+        query="&".join(_parameter(text, key) for text in call.query.split("&")),
         headers=headers,
-        request_body=call.body,
+        request_body=hide_in_body(call.body, key),
         request_size=size,
         status=answer.status,
-        response_body=answer.body,
+        response_body=hide_in_body(answer.body, key),
         explanation=answer.explanation,
         lint=answer.lint,
-        job_id=answer.job_id,
+        job_id=answer.job_id and hide(answer.job_id, key),
         connection=call.connection,
-        uploads=answer.uploads,
+        uploads=tuple(_upload(upload, key) for upload in answer.uploads),
         twisted=answer.twisted,
-        wire="" if answer.wire is None else _words(answer.wire),
+        wire="" if answer.wire is None else wire_words(answer.wire),
         attempt=attempt,
         repeats=repeats,
-        fields=call.fields,
+        fields=None if call.fields is None else _fields(call.fields, key),
     )
+
+
+def _fields(fields: Mapping[str, Any], key: str) -> dict[str, Any]:
+    texts = {name: hide(value, key) if isinstance(value, str) else value for name, value in fields.items()}
+    return {hide(name, key): value for name, value in texts.items()}
+
+
+def _parameter(text: str, key: str) -> str:
+    name, equals, value = text.partition("=")
+    if equals and _SECRET.search(unquote_plus(name)):
+        return f"{hide(name, key)}={mask(value)}"
+    plain = unquote_plus(text)
+    hidden = hide(plain, key)
+    # Any letter of a key may be percent-encoded; what has none of it stays as it was written.
+    return hide(text, key) if hidden == plain else quote(hidden, safe="=…#")
+
+
+def _upload(upload: Upload, key: str) -> Upload:
+    field_name, filename, kind = (hide(text, key) for text in (upload.field, upload.filename, upload.content_type))
+    return Upload(field_name, filename, kind, upload.size)
 
 
 def _fingerprint(call: Call) -> bytes:
@@ -262,24 +292,3 @@ def _fingerprint(call: Call) -> bytes:
 def _breaks(wire: Wire) -> bool:
     """Whether a client does not get the whole of an answer that goes so: a close after all of it breaks nothing."""
     return wire.silent or wire.body_bytes is not None or wire.length_error > 0 or wire.end is End.RESET
-
-
-_ENDS = {End.KEEP: "", End.CLOSE: "closed", End.HALF_CLOSE: "half closed", End.RESET: "reset"}
-
-
-def _words(wire: Wire) -> str:
-    end = _ENDS[wire.end]
-    if wire.silent:
-        parts = [f"{end} without an answer" if end else "no answer at all"]
-    else:
-        parts = [
-            f"Content-Length wrong by {wire.length_error:+}" if wire.length_error else "",
-            f"in chunks of {', '.join(map(str, wire.chunks))} bytes" if wire.chunks else "",
-            f"in pieces of {wire.piece} bytes, {wire.pause:g} s apart" if wire.piece else "",
-            "" if wire.body_bytes is None else f"body cut after {wire.body_bytes} bytes",
-            end,
-            "" if wire.idle is None else f"closed after {wire.idle:g} idle s",
-        ]
-    late = f"{wire.delay:.3g} s late" if wire.delay else ""
-    held = "held back for a webhook" if wire.until is not None else ""
-    return ", ".join(filter(None, [held, late, *parts]))

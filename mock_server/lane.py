@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from mock_server.api import Api
 from mock_server.bodies import JSON
-from mock_server.exchange import Call
-from mock_server.http.reader import BODY, REFUSAL
+from mock_server.exchange import Answer, Call
+from mock_server.http.reader import BODY, CONNECTION, REFUSAL
 from mock_server.http.wire import WIRE
 
 if TYPE_CHECKING:
@@ -20,12 +20,24 @@ if TYPE_CHECKING:
 
 _PATHS = frozenset({"/flux/fetch", "/flux/generate"})
 _LONG_BODY = 64 * 1024
-_STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus} | {499: "499 Queue Exhausted"}
+_STATUS = (
+    {code: f"{code} Unknown" for code in range(200, 600)}
+    | {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+    | {499: "499 Queue Exhausted"}
+)
 
 
 def status_line(status: int) -> str:
     """Return the status with its phrase, as WSGI wants it."""
     return _STATUS[status]
+
+
+def pass_on_wire(environ: WSGIEnvironment, answer: Answer) -> None:
+    """Leave the server word of how an answer goes onto the wire; say in the answer if this server cannot do that."""
+    if CONNECTION in environ:
+        environ[WIRE] = answer.wire
+    else:
+        answer.lint += ("NOT PLAYED on the wire: only fluxmock's own server can do that (fluxmock serve, serve())",)
 
 
 class FastLane:
@@ -63,6 +75,6 @@ class FastLane:
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         answer = self._api.answer(Call.from_environ(environ, body))
         if answer.wire is not None:
-            environ[WIRE] = answer.wire
+            pass_on_wire(environ, answer)
         start_response(_STATUS[answer.status], answer.wire_headers())
         return [answer.body]

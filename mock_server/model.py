@@ -127,7 +127,8 @@ class Delivery:
     """
     A webhook delivery: a snapshot of the final fetch body on its way to `url`, under an id that retries keep.
 
-    What a scenario changes about a sending is in the journal's entry of the attempt, not here.
+    What a scenario changes about a sending is in the journal's entry of the attempt, not here. `pending` counts the
+    sendings, copies and retries alike, that are still to come or on their way.
     """
 
     id: str
@@ -137,6 +138,7 @@ class Delivery:
     content_type: str = "application/json"
     state: DeliveryState = DeliveryState.DUE
     attempts: tuple[Attempt, ...] = ()
+    pending: int = 0
 
 
 class Account(StrEnum):

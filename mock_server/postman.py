@@ -6,17 +6,26 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Condition, RLock, get_ident
+from typing import NamedTuple
 
+from mock_server.hooks.apps import AppDeliverer
 from mock_server.hooks.deliverer import Deliverer
 from mock_server.hooks.rules import HookTarget, parse_hook_url
 from mock_server.model import Delivery, Receipt
 
 _log = logging.getLogger("fluxmock.hooks")
 
-Landing = Callable[[Delivery, float, Receipt], None]
-"""Told of each attempt what was sent, the instant it was due at, and what came of it; must call `note_landing`."""
+Landing = Callable[[Delivery, float, Receipt], Callable[[], None]]
+"""Told under the lock what was sent, when it was due, and what came of it; returns what is to be done without it."""
 
 LOST = Receipt(None, "lost on its way, as the scenario wants it")
+
+
+class _Parcel(NamedTuple):
+    delivery: Delivery
+    due: float
+    lost: bool
+    walked: bool
 
 
 class Postman:
@@ -27,6 +36,11 @@ class Postman:
         lock: the tenant's.
         deliverer: sends what no application in this process takes.
         landing: told what came of each attempt.
+
+    Attributes:
+        on_the_way: how many were taken and have not landed.
+        walked: how many of these were sent by somebody who moves the clock.
+        walking: whether what is taken now is sent so.
     """
 
     def __init__(self, lock: RLock, deliverer: Deliverer, landing: Landing) -> None:
@@ -34,36 +48,53 @@ class Postman:
         self._deliverer = deliverer
         self._landing = landing
         self._landed = Condition(lock)
-        self._outbox: list[tuple[Delivery, float, bool]] = []
+        self._outbox: list[_Parcel] = []
         self._handing_over: set[int] = set()
-        self._apps: dict[tuple[str, str, int], Deliverer] = {}
-        self.on_the_way = 0
+        self._apps: dict[tuple[str, str, int], AppDeliverer] = {}
+        self._closed = False
+        self.on_the_way = self.walked = 0
+        self.walking = False
 
     @property
     def is_handing_over(self) -> bool:
         """Whether this very thread is handing a webhook over, so that a receiver is what runs in it."""
-        return get_ident() in self._handing_over
+        return get_ident() in self._handing_over or any(app.runs_here for app in self._apps.values())
 
     def take(self, delivery: Delivery, due: float, *, lost: bool = False) -> None:
         """Take a webhook that was due at `due`; one that is `lost` will not arrive. Under the lock."""
         self.on_the_way += 1
-        self._outbox.append((delivery, due, lost))
+        self.walked += self.walking
+        self._outbox.append(_Parcel(delivery, due, lost, self.walking))
 
-    def post(self) -> None:
-        """Hand over what was taken. Without the lock."""
+    def post(self, *, here: bool) -> None:
+        """
+        Hand over what was taken. Without the lock.
+
+        Args:
+            here: call applications in this thread, which belongs to somebody who moves the clock.
+        """
         with self._lock:
             outbox, self._outbox = self._outbox, []
+        trouble: BaseException | None = None
         self._handing_over.add(get_ident())
         try:
-            for delivery, due, lost in outbox:
-                self._hand_over(delivery, due, lost)
+            for parcel in outbox:
+                try:
+                    self._hand_over(parcel, here)
+                except BaseException as error:  # noqa: BLE001 - what is behind it is to be handed over all the same
+                    trouble = trouble or error
         finally:
             self._handing_over.discard(get_ident())
+        if trouble is not None:
+            raise trouble
 
-    def note_landing(self) -> None:
-        """Note that one webhook is no longer on its way. Under the lock."""
-        self.on_the_way -= 1
-        self._landed.notify_all()
+    def close(self) -> None:
+        """Hand nothing over any more. Under the lock."""
+        self._closed = True
+
+    def adopt(self, other: Postman) -> None:
+        """Take over the applications of `other`."""
+        self._apps.update(other._apps)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until nothing is on its way, at most so many real seconds; return whether that is so. Under the lock."""
@@ -73,38 +104,51 @@ class Postman:
         """Wait for the next webhook to land, at most so many real seconds; return whether one did. Under the lock."""
         return self._landed.wait(seconds)
 
-    def deliver_to(self, deliverer: Deliverer, url: str) -> None:
-        """Let `deliverer` have the webhooks to the origin of `url`; ValueError if that is no hook URL."""
-        self._apps[_origin(parse_hook_url(url))] = deliverer
+    def deliver_to(self, app: AppDeliverer, url: str) -> None:
+        """Let `app` have the webhooks to the origin of `url`; ValueError if that is no hook URL."""
+        self._apps[_origin(parse_hook_url(url))] = app
 
     def has_app_for(self, url: str) -> bool:
         """Whether an application in this process takes webhooks to `url`."""
         return bool(self._apps) and self._app_for(url) is not None
 
-    def _app_for(self, url: str) -> Deliverer | None:
+    def _app_for(self, url: str) -> AppDeliverer | None:
         try:
             return self._apps.get(_origin(parse_hook_url(url)))
         except ValueError:
             return None
 
-    def _hand_over(self, delivery: Delivery, due: float, lost: bool) -> None:
+    def _hand_over(self, parcel: _Parcel, here: bool) -> None:
         def landed(future: Future[Receipt]) -> None:
             try:
                 receipt = future.result()
             except BaseException as error:  # noqa: BLE001 - whatever it was, the clock must not wait for ever
                 receipt = _broken(error)
-            self._landing(delivery, due, receipt)
+            self._land(parcel, receipt)
 
-        if lost:
-            self._landing(delivery, due, LOST)
+        if parcel.lost or self._closed:
+            self._land(parcel, LOST)
             return
+        app = self._app_for(parcel.delivery.url) if self._apps else None
         try:
-            deliverer = (self._app_for(delivery.url) if self._apps else None) or self._deliverer
-            future = deliverer.deliver(delivery)
-        except Exception as error:  # noqa: BLE001 - likewise
-            self._landing(delivery, due, _broken(error))
+            if app is None:
+                future = self._deliverer.deliver(parcel.delivery)
+            else:
+                future = app.deliver(parcel.delivery, here=here)
+        except BaseException as error:
+            self._land(parcel, _broken(error))
+            if not isinstance(error, Exception):  # as when a receiver in a test calls pytest.fail
+                raise
         else:
             future.add_done_callback(landed)
+
+    def _land(self, parcel: _Parcel, receipt: Receipt) -> None:
+        with self._lock:
+            self.on_the_way -= 1
+            self.walked -= parcel.walked
+            self._landed.notify_all()
+            then = self._landing(parcel.delivery, parcel.due, receipt)
+        then()
 
 
 def _origin(target: HookTarget) -> tuple[str, str, int]:

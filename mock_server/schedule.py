@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from threading import RLock
@@ -13,8 +14,13 @@ from mock_server.model import Delivery, Receipt, Timer, later
 from mock_server.postman import Postman
 from mock_server.store import MemoryStore
 
+_log = logging.getLogger("fluxmock.schedule")
+
 AUTO_IDLE = 0.03
 """Real seconds without a request after which an auto clock moves on by itself while a hook is expected."""
+
+_PATIENCE = 1.0
+# Real seconds that a walk waits for a hook which it has not sent itself.
 
 _HOOK_PAUSE = 0.002
 # Real seconds that a hook waits at least, so that the answer to the request that caused it leaves first.
@@ -57,8 +63,8 @@ class Schedule(ABC):
         """Let happen what `timer` stands for."""
 
     @abstractmethod
-    def _land(self, sent: Delivery, due: float, receipt: Receipt) -> None:
-        """Note what came of an attempt."""
+    def _land(self, sent: Delivery, due: float, receipt: Receipt) -> Callable[[], None]:
+        """Note, under the lock, what came of an attempt; return what is to be done without it."""
 
     # What the person at the controls does
 
@@ -74,10 +80,7 @@ class Schedule(ABC):
 
     def advance(self, seconds: float) -> None:
         """Move the clock on by `seconds`, as `advance_to` does; ValueError if they are negative."""
-        now = self.clock.now()
-        instant = later(now, seconds)
-        check_forward(now, instant)
-        self._walk_to(instant, f"advance {seconds:g} s")
+        self._walk(lambda now: later(now, seconds), f"advance {seconds:g} s")
 
     def advance_to(self, instant: float) -> None:
         """
@@ -89,20 +92,19 @@ class Schedule(ABC):
         Raises:
             ValueError: `instant` lies in the past.
         """
-        check_forward(self.clock.now(), instant)
-        self._walk_to(later(instant, 0.0), "advance to")
+        self._walk(lambda _: instant, "advance to")
 
     def advance_to_next_event(self) -> bool:
         """Move the clock to the next event and let it happen; return whether there was one."""
         due = self.next_event_at()
         if due is None:
             return False
-        self._walk_to(max(due, self.clock.now()), "next event")
+        self._walk(lambda now: max(due, now), "next event")
         return True
 
     def run_until_idle(self) -> None:
         """Move the clock on until nothing more is to come."""
-        self._walk_to(None, "run until idle")
+        self._walk(None, "run until idle")
 
     def set_pace(self, rate: float, *, auto: bool = False) -> None:
         """Let the clock go on at another rate."""
@@ -117,15 +119,20 @@ class Schedule(ABC):
         if self.postman.is_handing_over or (self._walkers and self.postman.on_the_way):
             raise RuntimeError("the clock is being moved, and waits for a hook: what a hook causes cannot move it")
 
-    def _walk_to(self, instant: float | None, move: str) -> None:
+    def _walk(self, target: Callable[[float], float] | None, move: str) -> None:
+        """Move the clock to where `target` says from this instant; without one, until nothing more is to come."""
         with self.lock:
             self.check_free()
-            self._walkers += 1
             now = self.clock.now()
+            instant = None if target is None else target(now)
+            if instant is not None:
+                check_forward(now, instant)
+                instant = later(instant, 0.0)
+            self._walkers += 1
         self.journal.note_clock(now, now if instant is None else instant, move)
         try:
             while self._step_to(instant):
-                self.postman.post()
+                self.postman.post(here=True)
         finally:
             with self.lock:
                 self._walkers -= 1
@@ -135,14 +142,21 @@ class Schedule(ABC):
     def _step_to(self, instant: float | None) -> bool:
         """Once no hook is on its way, go to the next event that is due by `instant`; return whether there was one."""
         with self.lock:
-            self.postman.wait()
+            # A hook that a walk has sent is waited for. One that came by itself may have brought us here: then it
+            # waits for us, and nobody could tell.
+            if not self.postman.wait(None if self.postman.walked else _PATIENCE):
+                _log.warning("the clock moves on, although a hook is on its way and not answered")
             due = self.store.next_due(hooks=True)
             if due is None or (instant is not None and due > instant):
                 return False
             self.clock.forward_to(due)
             timer = self.store.pop_due(due, hooks=True)
             if timer is not None:
-                self._fire(timer)
+                self.postman.walking = True
+                try:
+                    self._fire(timer)
+                finally:
+                    self.postman.walking = False
             return True
 
     # What time does
@@ -153,7 +167,7 @@ class Schedule(ABC):
             self._fire_due(self.clock.now(), hooks=True)
             if self.clock.auto:
                 self._run_while_idle()
-        self.postman.post()
+        self.postman.post(here=False)
 
     def next_tick_in(self) -> float | None:
         """Return the real seconds until `tick` should be called; None when time alone will bring no hook."""

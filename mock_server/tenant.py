@@ -13,7 +13,7 @@ from mock_server import engine
 from mock_server.clock import Clock
 from mock_server.contract import Contract, contract
 from mock_server.engine import Event
-from mock_server.errors import UnknownDelivery, UnknownJob
+from mock_server.errors import UnknownDelivery, UnknownJob, WorldReset
 from mock_server.hooks.deliverer import Deliverer
 from mock_server.identity import Source
 from mock_server.journal import Journal, Observer
@@ -101,8 +101,9 @@ class Tenant(Schedule):
             raise refusal
 
     def submit(self, order: Order) -> Job:
-        """Accept a job; raises ApiError 402 or 499."""
+        """Accept a job; raises ApiError 402 or 499, and WorldReset when this world is no more."""
         with self.lock:
+            self._check_open()
             now = self._drain()
             luck = self.source.draw(self.store.submitted + 1)
             plan = self.product.plan(order.mode, luck.queue_share, luck.run_share)
@@ -209,9 +210,8 @@ class Tenant(Schedule):
             if delivery is None:
                 known = ", ".join(list(self.store.deliveries)[:3]) or "none so far"
                 raise UnknownDelivery(f"no webhook delivery {delivery_id!r}: expected one of hooks, such as {known}")
-            now = self._drain()
-            self.store.commit(engine.release(delivery, now=now))
-        self._walk_to(now, f"replay {delivery_id}")
+            self.store.commit(engine.release(delivery, now=self._drain()))
+        self._walk(lambda now: now, f"replay {delivery_id}")
         return self.store.deliveries[delivery_id]
 
     def close(self) -> None:
@@ -219,6 +219,7 @@ class Tenant(Schedule):
         with self.lock:
             self._closed = True
             self.store.forget_timers()
+            self.postman.close()
             for delivery_id in tuple(self._arrivals):
                 self._note_arrival(delivery_id)
 
@@ -264,19 +265,22 @@ class Tenant(Schedule):
         parcel = self.director.parcel(delivery, job.order, job.number)
         self.postman.take(parcel or delivery, due, lost=parcel is None)
 
-    def _land(self, sent: Delivery, due: float, receipt: Receipt) -> None:
-        with self.lock:
-            self.postman.note_landing()
-            if self._closed:
-                return
-            current = self.store.deliveries[sent.id]
-            change = engine.after_delivery(current, receipt, attempted_at=due, rules=self.rules)
-            self.store.commit(change)
-            self._note_arrival(sent.id)
-            self._expect_hooks()
+    def _land(self, sent: Delivery, due: float, receipt: Receipt) -> Callable[[], None]:
+        self._note_arrival(sent.id)
+        if self._closed:
+            return lambda: None
+        current = self.store.deliveries[sent.id]
+        change = engine.after_delivery(current, receipt, attempted_at=due, rules=self.rules)
+        self.store.commit(change)
+        self._expect_hooks()
         (after,) = change.deliveries
         seen = replace(after, body=sent.body, content_type=sent.content_type)
-        self.journal.note_attempt(seen, after.attempts[-1], twisted=seen != after or receipt is LOST)
+        twisted = seen != after or receipt is LOST
+        return lambda: self.journal.note_attempt(seen, after.attempts[-1], twisted=twisted)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WorldReset("this world was made anew while the request was under way")
 
     def _note_arrival(self, delivery_id: str) -> None:
         arrival = self._arrivals.pop(delivery_id, None)

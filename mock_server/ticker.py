@@ -49,7 +49,7 @@ class Ticker:
             for tenant in tenants:
                 try:
                     tenant.tick()
-                except Exception:  # noqa: BLE001 - one tenant's trouble must not stop the time of all others
+                except BaseException:  # noqa: BLE001 - one tenant's trouble must not stop the time of all others
                     _log.exception("a tick failed")
                 with tenant.lock:
                     self.watch(tenant)

@@ -25,6 +25,7 @@ from mock_server.model import Account, Job, Posting
 _MOST_NEAR = 3
 _MOST_LISTED = 10
 _LONG = 80
+_ARGUMENTS = ("times", "at_least", "at_most", "status", "job_id")
 _HELD = frozenset({Account.RESERVED, Account.SPENT})
 
 _ENDPOINTS: dict[str, tuple[str, str, str]] = {
@@ -42,11 +43,13 @@ class Unverified(AssertionError):
 
     Attributes:
         nearest: the calls that nearly matched, nearest first.
+        matching: those that did, oldest first.
     """
 
-    def __init__(self, message: str, nearest: Sequence[NearMiss] = ()) -> None:
+    def __init__(self, message: str, nearest: Sequence[NearMiss] = (), matching: Sequence[RequestEntry] = ()) -> None:
         super().__init__(message)
         self.nearest = tuple(nearest)
+        self.matching = tuple(matching)
 
 
 class FormText(str):
@@ -289,6 +292,7 @@ def verify_calls(
     Raises:
         Unverified: there are more, or fewer, or there is no telling.
     """
+    __tracebackhide__ = True
     compared = [(entry, differences(entry, expectation)) for entry in entries]
     matching = [entry for entry, found in compared if not found]
     missed = [NearMiss(entry, found) for entry, found in compared if found]
@@ -296,21 +300,39 @@ def verify_calls(
     if len(matching) in amount and not no_telling:
         return matching
     lines = [f"expected {amount} to {expectation}, got {len(matching)} of {_count(len(entries), 'call')}"]
+    lines += _mistaken(expectation, entries)
     if dropped:
         lines.append(f"{dropped} older journal entries are gone, so there may have been more: --journal N keeps more")
-    if amount.high is not None and len(matching) > amount.high:
+    if matching and len(matching) not in amount:
+        lines.append("these came:")
         lines += [line for entry in matching[:_MOST_LISTED] for line in _told(entry, entries, start)]
         lines += _more(matching)
-    nearest: list[NearMiss] = []
-    if len(matching) < amount.low:
-        nearest = sorted(missed, key=lambda miss: (len(miss.differences), miss.differences[0].field == "path"))
-        nearest = nearest[:_MOST_NEAR]
-        for miss in nearest:
-            lines += _told(miss.entry, entries, start)
-            lines += [f"    {difference}" for difference in miss.differences]
+    nearest = _nearest(missed, matching) if len(matching) < amount.low else []
+    if nearest and matching:
+        lines.append("nearest to these:")
+    for miss in nearest:
+        lines += _told(miss.entry, entries, start)
+        lines += [f"    {difference}" for difference in miss.differences]
     if not entries:
         lines += elsewhere()
-    raise Unverified("\n".join(lines), nearest)
+    raise Unverified("\n".join(lines), nearest, matching)
+
+
+def _nearest(missed: Sequence[NearMiss], matching: Sequence[RequestEntry]) -> list[NearMiss]:
+    """Return what came nearest; calls of another endpoint are of interest only where none of this one came."""
+    there = [miss for miss in missed if miss.differences[0].field != "path"]
+    chosen = there if there or matching else missed
+    return sorted(chosen, key=lambda miss: len(miss.differences))[:_MOST_NEAR]
+
+
+def _mistaken(expectation: Expectation, entries: Sequence[RequestEntry]) -> list[str]:
+    """Ask whether fields that no call had were meant to be arguments."""
+    lines = []
+    for name, value in expectation.fields.items():
+        close = difflib.get_close_matches(name, _ARGUMENTS, n=1, cutoff=0.7)
+        if close and not any(name in sent_fields(entry) for entry in entries):
+            lines.append(f"{name} was taken as a field, which no call had: did you mean {close[0]}={_worded(value)}?")
+    return lines
 
 
 def _told(entry: RequestEntry, entries: Sequence[RequestEntry], start: float) -> list[str]:
@@ -352,6 +374,7 @@ def verify_spend(
         Unverified: it is more.
         ValueError: `quota` is no amount.
     """
+    __tracebackhide__ = True
     limit = _amount(quota)
     held: dict[str | None, Decimal] = {}
     for posting in postings:

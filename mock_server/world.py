@@ -94,8 +94,11 @@ class World:
         settings = self.settings.replaced(**changes)
         product = load_product(settings.product) if "product" in changes else self.product
         with self._lock:
-            self._drop(key)
-            return self._make(key, settings, product)
+            old = self._drop(key)
+            new = self._make(key, settings, product)
+            if old is not None:
+                new.postman.adopt(old.postman)
+            return new
 
     def forget(self, key: str) -> None:
         """Drop the tenant of `key`, if there is one: its memory is freed, its hooks on their way are forgotten."""
@@ -108,7 +111,7 @@ class World:
             for key in tuple(self._tenants):
                 self._drop(key)
 
-    def _drop(self, key: str) -> None:
+    def _drop(self, key: str) -> Tenant | None:
         old = self._tenants.pop(key, None)
         if old is not None:
             old.close()
@@ -116,6 +119,7 @@ class World:
             keys.discard(key)
             if not keys:
                 del self._keys_by_tag[old.source.tag]
+        return old
 
     def _make(self, key: str, settings: Settings, product: Product) -> Tenant:
         if not key.strip():

@@ -374,6 +374,35 @@ def test_threads_may_share_a_session(flux: object, tenant: TenantControl) -> Non
     assert len({job.id for job in tenant.jobs}) == 60
 
 
+@pytest.mark.parametrize(("delay", "in_time"), [(4.5, True), (5, False)])
+def test_what_comes_just_when_the_client_gives_up_comes_too_late(
+    flux: object, tenant: TenantControl, delay: float, in_time: bool
+) -> None:
+    tenant.scenario(scenario({"delay": delay}))
+    patience = contextlib.nullcontext() if in_time else pytest.raises(requests.ReadTimeout)
+    with patience:
+        requests.post(f"{API}/flux/generate", json=PROMPT, headers=HEADERS, timeout=5)
+    assert len(tenant.jobs) == 1
+
+
+def test_a_host_with_the_dot_of_the_root_is_the_same_host(flux: object, tenant: TenantControl) -> None:
+    for api in (f"{API}.", f"{API.upper()}.:443"):
+        assert requests.post(f"{api}/flux/generate", json=PROMPT, headers=HEADERS).status_code == 200
+    assert len(tenant.jobs) == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["/_mock", "/_mock/", "/_mock/clock", "/_mock/nothing", "/%5fmock/jobs", "/_mock/x.webp"]
+)
+@pytest.mark.parametrize("headers", [{}, {"Host": "localhost"}, {"Host": "127.0.0.1:8787"}])
+def test_in_process_nobody_controls(flux: object, server: Server, path: str, headers: dict[str, str]) -> None:
+    before = [known.key for known in server.world.tenants()]
+    for method, body in (("GET", None), ("POST", {"mode": "auto"})):
+        answer = requests.request(method, f"{API}{path}", json=body, headers=HEADERS | headers)
+        assert (answer.status_code, "in-process" in answer.json()["error"]) == (403, True)
+    assert [known.key for known in server.world.tenants()] == before
+
+
 # httpx
 
 

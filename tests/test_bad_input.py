@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import struct
 import zlib
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import PROMPT, picture
 
+from mock_server.admin_data import as_json
+from mock_server.exchange import mask
+from mock_server.journal import log_explained
 from mock_server.serving import Server
 
 Serve = Callable[..., Server]
@@ -126,6 +130,97 @@ def test_bad_input_gets_a_documented_code_and_the_envelope(
         assert json.loads(body)["data"] is None
         assert headers["x-fluxmock-explain"]
     assert exchange(server, post("/flux/generate", GOOD))[0] == 200
+
+
+def get(target: str, key: str, headers: str = "") -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: x\r\nTT-API-KEY: {key}\r\n{headers}Connection: close\r\n\r\n".encode()
+
+
+def test_a_query_full_of_secret_words_is_journalled(serve: Serve) -> None:
+    """To mask it takes steps in proportion to its length: with the third power this would not end."""
+    server, words = serve(), "key" * 8000
+    assert exchange(server, get(f"/flux/fetch?{words}", "k"))[0] == 400
+    assert exchange(server, get(f"/flux/fetch?{words}=hidden-value&x=1&%6bey=other-value", "k"))[0] == 400
+    bare, named = server.tenant("k").journal.requests
+    assert bare.query == words
+    assert named.query == f"{words}={mask('hidden-value')}&x=1&%6bey={mask('other-value')}"
+
+
+SECRET = 'sk-9/4 "F+1e'
+QUOTED = quote(SECRET, safe="")
+ESCAPED = "".join(f"%{ord(letter):02x}" for letter in SECRET)
+FORM = "multipart/form-data; boundary=b"
+PART = f'--b\r\nContent-Disposition: form-data; name="{QUOTED}"; filename="{QUOTED}"\r\nContent-Type: {SECRET}\r\n\r\n'
+
+
+def leaks(key: str) -> list[bytes]:
+    """Requests that carry the key where it does not belong, beside where it does."""
+    good = post("/flux/generate", GOOD).replace(b"KEY: k", f"KEY: {key}".encode())
+    own = json.dumps({**PROMPT, SECRET: 1, "size": SECRET}).encode()
+    remarked = json.dumps({**PROMPT, SECRET: 1}).encode()
+    edits = PART.encode() + b"x\r\n" + multipart(picture()).replace(b"\r\nx\r\n", f"\r\n{SECRET}\r\n".encode())
+    return [
+        good.replace(b"Host: x", f"Host: x\r\nX-Own: {SECRET}\r\nReferer: http://x/?{QUOTED}".encode()),
+        good.replace(b"Host: x", f"Host: x\r\nX-Own: Bearer {SECRET}".encode()),
+        get(f"/flux/fetch?jobId={QUOTED}", key),
+        get(f"/flux/fetch?jobId={ESCAPED}&%6bey={ESCAPED}", key),
+        get(f"/flux/fetch?{QUOTED}=1&jobid={QUOTED.lower()}", key),
+        get(f"/{QUOTED}", key),
+        get(f"/flux/{ESCAPED}", key),
+        post("/flux/generate", own).replace(b"KEY: k", f"KEY: {key}".encode()),
+        post("/flux/generate", remarked).replace(b"KEY: k", f"KEY: {key}".encode()),
+        post("/flux/fetch", json.dumps({"jobId": SECRET}).encode()).replace(b"KEY: k", f"KEY: {key}".encode()),
+        post("/flux/generate", GOOD, f"text/{SECRET}").replace(b"KEY: k", f"KEY: {key}".encode()),
+        post("/flux/edits", edits, FORM).replace(b"KEY: k", f"KEY: {key}".encode()),
+        good.replace(b"Host: x", f"Host: x\r\nContent-Encoding: {SECRET}".encode()),
+    ]
+
+
+@pytest.mark.parametrize("allowed", [None, "only-this-key"], ids=["of a tenant", "that opens nothing"])
+def test_a_key_is_nowhere_seen_whole(serve: Serve, allowed: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    server = serve() if allowed is None else serve(key=allowed)
+    server_journal = server.world.tenant(SECRET).journal if allowed is None else server.strays
+    with caplog.at_level("INFO"):
+        seen = [exchange(server, request) for request in leaks(SECRET)]
+        for entry in server_journal:
+            log_explained(server_journal, entry)
+    assert len(server_journal) == len(seen)
+    explained = [headers.get("x-fluxmock-explain", "") for _, headers, _ in seen]
+    shown = [as_json([dataclasses.asdict(entry) for entry in server_journal]).decode(), repr(list(server_journal))]
+    outputs = [*explained, caplog.text, *shown]
+    assert any(explained)
+    forms = {
+        SECRET,
+        SECRET.lower(),
+        QUOTED,
+        QUOTED.lower(),
+        ESCAPED,
+        json.dumps(SECRET)[1:-1],
+        json.dumps(json.dumps(SECRET))[2:-2],
+    }
+    assert [(form, output) for form in forms for output in outputs if form in output] == []
+    assert all(mask(SECRET) in output for output in shown)
+
+
+def test_what_has_nothing_of_the_key_is_journalled_as_it_came(serve: Serve) -> None:
+    server = serve()
+    for key in ("generate", "flux1-dev", "prompt"):
+        exchange(server, post("/flux/generate?a=%41+b", GOOD).replace(b"KEY: k", f"KEY: {key}".encode()))
+        (entry,) = server.tenant(key).journal.requests
+        assert (entry.path, entry.query, entry.request_body) == ("/flux/generate", "a=%41+b", GOOD)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("1.1\r\nHost: x~y.evil.example:8787", 403), ("1.1\r\nHost: a!b.evil.com", 403), ("1.1\r\nHost:", 403),
+        ("1.1\r\nHost: evil.com:99999", 403), ("1.0\r\nHost: x~y.evil.example", 403), ("1.0\r\nX: y", 200),
+        ("1.1\r\nHost: LOCALHOST:8787", 200),
+    ],
+)  # fmt: skip
+def test_control_looks_at_the_host_as_it_was_written(serve: Serve, head: str, status: int) -> None:
+    request = f"GET /_mock/health HTTP/{head}\r\nConnection: close\r\n\r\n"
+    assert exchange(serve(), request.encode())[0] == status
 
 
 @pytest.fixture(scope="module")

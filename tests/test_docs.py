@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import mock_server
+from contract_tests import policy
 from mock_server.scenarios.files import library, load_scenario, parse_scenario
 from mock_server.serving import Server
 from mock_server.settings import Settings
@@ -98,6 +100,25 @@ def test_the_commands_on_the_page_on_scenarios_work(tmp_path: Path) -> None:
             line.split(), cwd=tmp_path, env={**os.environ, "PATH": PATH}, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_on_the_page_on_checking_work(tmp_path: Path) -> None:
+    recorded = sorted((ROOT / "fixtures" / "exchanges" / "emulator" / "2026-03").glob("generate-*.json"))
+    lines = [json.dumps(json.loads(path.read_text("utf-8"))["exchange"]) for path in recorded]
+    assert lines
+    (tmp_path / "recording.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    (block,) = blocks(ROOT / "docs" / "checking.md", "sh")
+    for line in block.strip().split("\n"):
+        done = subprocess.run(
+            line.split(), cwd=tmp_path, env={**os.environ, "PATH": PATH}, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, line + done.stdout + done.stderr
+
+
+def test_the_policy_on_the_page_on_checking_can_be_used(tmp_path: Path) -> None:
+    (block,) = blocks(ROOT / "docs" / "checking.md", "toml")
+    (tmp_path / "pyproject.toml").write_text(block, "utf-8")
+    assert len(policy.load(tmp_path / "pyproject.toml").severities) == 2
 
 
 def test_what_a_failing_test_shows_stands_in_the_documentation_as_it_is() -> None:

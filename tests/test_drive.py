@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copyreg
 import datetime as dt
 import importlib
 import json
+import logging
 import pickle
 import queue
 import subprocess
@@ -28,7 +30,7 @@ import httpx
 import pytest
 
 from mock_server.control import TenantControl
-from mock_server.drive import turns
+from mock_server.drive import drive, turns
 from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.serving import Server
 from mock_server.settings import Settings
@@ -78,11 +80,11 @@ def style(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def client_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
-    """Write a client in a style, and return what imports it."""
+    """Write a client, given its source or its style, and return what imports it."""
     name = "driven_client"
 
     def write(style: str) -> Callable[[], ModuleType]:
-        (tmp_path / f"{name}.py").write_text(STYLES[style])
+        (tmp_path / f"{name}.py").write_text(STYLES.get(style, style))
         importlib.invalidate_caches()
         return lambda: importlib.import_module(name)
 
@@ -284,6 +286,78 @@ def test_the_shortest_sleep_moves_on_and_no_deadline_is_missed_for_ever() -> Non
             time.sleep(left / 2)
             naps += 1
     assert 0 < naps < 20
+
+
+@pytest.mark.parametrize(("seconds", "milliseconds"), [(1e-9, 1), (0.0011, 2), (0.07, 70), (2.007, 2007)])
+def test_a_sleep_moves_on_by_whole_milliseconds_rounded_up(seconds: float, milliseconds: int) -> None:
+    tenant = control()
+    start = tenant.clock.now()
+    with tenant.clock.drive():
+        time.sleep(seconds)
+    assert round((tenant.clock.now() - start) * 1e6) == milliseconds * 1000
+
+
+class Handmade:
+    """A clock without events that stands at 1000; `on_move` is told where it is to be moved."""
+
+    def __init__(self, on_move: Callable[[float], float]) -> None:
+        self.instant = 1000.0
+        self.moves = 0
+        self.on_look: Callable[[], object] = int
+        self._on_move = on_move
+
+    def now(self) -> float:
+        return self.instant
+
+    def advance_to(self, instant: float, /) -> None:
+        self.moves += 1
+        self.instant = self._on_move(instant)
+        if self.instant > instant:
+            raise ValueError("it is past")
+
+    def next_event_at(self) -> None:
+        self.on_look()
+
+    def advance_to_next_event(self) -> bool:
+        self.moves += 1
+        return False
+
+
+def test_a_clock_that_runs_past_the_end_of_a_sleep_while_it_is_moved_does_no_harm() -> None:
+    clock = Handmade(lambda instant: instant + 7)
+    with drive(clock):
+        time.sleep(5)
+        assert time.time() == 1012
+
+
+def test_a_clock_that_refuses_where_it_is_not_past_is_heard() -> None:
+    def refuse(instant: float) -> float:
+        raise ValueError("not there")
+
+    with drive(Handmade(refuse)), pytest.raises(ValueError, match="^not there$"):
+        time.sleep(5)
+
+
+def test_a_sleep_ends_early_on_a_clock_that_is_held_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(instant: float) -> float:
+        raise RuntimeError("somebody waits for a hook")
+
+    monkeypatch.setattr(turns, "GRACE", 0.01)
+    clock = Handmade(refuse)
+    with drive(clock):
+        time.sleep(5)
+        assert threading.Event().wait(5) is False
+    assert clock.instant == 1000
+    assert clock.moves >= 2
+
+
+def test_a_wait_without_timeout_moves_nothing_when_no_event_is_to_come() -> None:
+    clock = Handmade(float)
+    notified, looks = threading.Event(), iter(range(3))
+    clock.on_look = lambda: next(looks, None) is None and notified.set()
+    with drive(clock):
+        assert notified.wait() is True
+    assert clock.moves == 0
 
 
 def test_monotonic_clocks_survive_a_reset() -> None:
@@ -508,6 +582,181 @@ def test_a_thread_that_is_left_over_is_back_in_real_time() -> None:
     assert seen.get() > 2024
 
 
+# Where the functions are kept
+
+KEEPER = """
+import time
+from dataclasses import dataclass, field
+from datetime import date
+from functools import wraps
+from time import monotonic, sleep
+
+def positional(first, nap=time.sleep, clock=time.monotonic):
+    begun = clock()
+    nap(first)
+    return clock() - begun
+
+def keyword(first, *, nap=time.sleep, clock=time.monotonic):
+    return positional(first, nap, clock)
+
+class Methods:
+    NAP = staticmethod(time.sleep)
+    CLOCK = time.monotonic
+    TODAY = date
+
+    def __init__(self, nap=sleep, clock=monotonic):
+        self.nap, self.clock = nap, clock
+
+    def kept(self, first):
+        return positional(first, self.nap, self.clock)
+
+    def of_class(self, first):
+        assert self.TODAY.today().year == 2024
+        return positional(first, self.NAP, self.CLOCK)
+
+    @classmethod
+    def class_method(cls, first, nap=sleep):
+        return positional(first, nap, cls.CLOCK)
+
+    @staticmethod
+    def static_method(first, clock=monotonic):
+        return positional(first, Methods.NAP, clock)
+
+    class Nested:
+        nap = sleep
+
+        def nested(self, first, clock=time.monotonic):
+            return positional(first, self.nap, clock)
+
+@dataclass
+class Fields:
+    nap: object = time.sleep
+    clock: object = field(default=time.monotonic, kw_only=True)
+    begun: float = field(default_factory=time.monotonic)
+
+    def of_fields(self, first):
+        assert self.clock() == self.begun
+        return positional(first, self.nap, self.clock)
+
+def patient(nap, clock):
+    def decorate(function):
+        @wraps(function)
+        def wrapper(first):
+            return positional(first, nap, clock)
+        return wrapper
+    return decorate
+
+@patient(time.sleep, clock=monotonic)
+def decorated(first):
+    pass
+
+WAYS = {
+    "positional": positional,
+    "keyword": keyword,
+    "attribute": lambda first: Methods().kept(first),
+    "class attribute": lambda first: Methods().of_class(first),
+    "class method": Methods.class_method,
+    "static method": Methods.static_method,
+    "nested class": lambda first: Methods.Nested().nested(first),
+    "dataclass": lambda first: Fields().of_fields(first),
+    "decorator": decorated,
+}
+"""
+WAYS = (
+    "positional", "keyword", "attribute", "class attribute", "class method", "static method", "nested class",
+    "dataclass", "decorator",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("imported", ["before the block", "inside it"])
+def test_what_functions_and_classes_keep_is_found_and_given_back(client_module: Write, way: str, imported: str) -> None:
+    load = client_module(KEEPER)
+    real = (time.sleep, time.monotonic)
+    if imported == "before the block":
+        load()
+    tenant = control()
+    for _ in range(2):
+        start = tenant.clock.now()
+        with tenant.clock.drive():
+            assert load().WAYS[way](TEN_HOURS) == TEN_HOURS
+        assert tenant.clock.now() - start == TEN_HOURS
+        client = load()
+        assert client.positional.__defaults__ == real
+        assert tuple(client.keyword.__kwdefaults__.values()) == real
+        assert (*real, date) == (client.Methods.NAP, client.Methods.CLOCK, client.Methods.TODAY)
+        assert client.Methods().nap is client.Methods.Nested.nap is client.Fields().nap is real[0]
+        assert {cell.cell_contents for cell in client.decorated.__closure__ if cell.cell_contents in real} == set(real)
+
+
+def test_a_loop_that_sleeps_by_what_was_taken_before_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "STILL_SECONDS", 0.001)
+    nap = {"taken": time.sleep}["taken"]  # a local name
+    calls = 0
+
+    def poll(deadline: float) -> None:
+        nonlocal calls
+        while time.monotonic() < deadline:
+            nap(0.001)
+            calls += 1
+
+    with control().clock.drive():
+        deadline = time.monotonic() + 300
+        message = (
+            r"^under drive\(\) the clock was read again and again for 0.001 s .* a time.sleep that was taken before"
+        )
+        with pytest.raises(RuntimeError, match=message):
+            poll(deadline)
+        assert calls >= turns.STILL_READS - 1
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("time", "time"),
+        ("time", "time_ns"),
+        ("time", "monotonic_ns"),
+        ("datetime", "now"),
+        ("datetime", "utcnow"),
+        ("datetime", "today"),
+    ],
+)
+def test_every_clock_that_a_loop_may_go_by_tells(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -> None:
+    monkeypatch.setattr(turns, "STILL_SECONDS", -1.0)
+
+    def look() -> None:
+        getattr(globals()[module], name)()
+
+    with control().clock.drive():
+        for _ in range(turns.STILL_READS):
+            look()
+        with pytest.raises(RuntimeError, match="the clock was read again and again"):
+            look()
+        look()
+
+
+def test_who_sleeps_or_sees_time_pass_may_look_at_the_clock_as_often_as_he_likes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "STILL_SECONDS", -1.0)
+    tenant = control()
+    with tenant.clock.drive():
+        for rest in (lambda: time.sleep(1), lambda: threading.Event().wait(1), lambda: tenant.clock.advance(1)):
+            for _ in range(3 * turns.STILL_READS):
+                rest()
+                for _ in range(turns.STILL_READS):
+                    time.monotonic()
+
+
+def test_only_code_under_test_is_taken_to_be_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "STILL_SECONDS", -1.0)
+    with control().clock.drive():
+        for _ in range(10 * turns.STILL_READS):
+            logging.LogRecord("name", logging.INFO, "path", 1, "message", None, None)
+            time.perf_counter()  # measures, and is no deadline
+
+
 # asyncio
 
 
@@ -612,15 +861,6 @@ async def test_the_threads_of_a_driven_loop_are_driven() -> None:
 
 
 @pytest.mark.asyncio
-async def test_timers_of_the_loop_stay_real() -> None:
-    with control().clock.drive():
-        begun = asyncio.get_running_loop().time()
-        async with asyncio.timeout(3600):
-            await asyncio.sleep(TEN_HOURS)
-        assert asyncio.get_running_loop().time() - begun < 3600
-
-
-@pytest.mark.asyncio
 async def test_a_sleep_after_one_that_was_cancelled_takes_its_time() -> None:
     tenant = control()
     start = tenant.clock.now()
@@ -684,6 +924,34 @@ def test_a_block_in_a_block_goes_on() -> None:
         assert date.today() == DAY
     assert tenant.clock.now() - start == TEN_HOURS + 2
     assert datetime.now(UTC).year > 2024
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (1, 0, 2), (0, 2, 1), (2, 0, 1), (2, 1, 0)])
+def test_blocks_may_be_left_in_any_order(order: tuple[int, ...]) -> None:
+    years = [2031, 2032, 2033]
+    blocks = [control(clock=f"frozen@{year}-06-01").clock.drive() for year in years]
+    for block in blocks:
+        block.__enter__()
+    left: set[int] = set()
+    for number in order:
+        blocks[number].__exit__(None, None, None)
+        left.add(number)
+        open_ones = [year for at, year in enumerate(years) if at not in left]
+        assert date.today().year == (open_ones[-1] if open_ones else dt.date.fromtimestamp(time.time()).year)
+    assert turns.here.member is None
+    assert time.sleep is sleep
+
+
+def test_how_the_user_pickles_dates_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_iso(moment: datetime) -> tuple[Any, ...]:
+        return str, (moment.isoformat(),)
+
+    monkeypatch.setitem(copyreg.dispatch_table, datetime, by_iso)
+    with control().clock.drive():
+        assert pickle.loads(pickle.dumps(datetime(2024, 9, 10))) == "2024-09-10T00:00:00"  # noqa: S301
+        assert pickle.loads(pickle.dumps(DAY)) == DAY  # noqa: S301
+    assert copyreg.dispatch_table[datetime] is by_iso
+    assert date not in copyreg.dispatch_table
 
 
 def test_a_block_is_entered_once_at_a_time() -> None:

@@ -267,6 +267,37 @@ def test_what_was_never_sent_can_be_sent_by_hand(emulate: Emulate, name: str) ->
     assert len(sent.sent) == 1
 
 
+def test_what_is_never_sent_by_itself_can_be_sent_by_hand_again_and_again(emulate: Emulate) -> None:
+    sent = RecordingDeliverer()
+    tenant = control(caller := emulate(deliverer=sent))
+    tenant.scenario("lost-hook")
+    caller.submit(hookUrl=HOOK)
+    tenant.clock.run_until_idle()
+    for count in (1, 2, 3):
+        assert tenant.hooks.replay(tenant.hooks[0].id).state is DeliveryState.DELIVERED
+        assert len(sent.sent) == count
+
+
+def test_a_replay_is_lost_where_a_rule_names_that_sending(emulate: Emulate) -> None:
+    sent = RecordingDeliverer()
+    tenant = control(caller := emulate(deliverer=sent))
+    tenant.scenario(rules({"on": "hook", "calls": {"first": 2}, "then": {"drop": True}}))
+    caller.submit(hookUrl=HOOK)
+    tenant.clock.run_until_idle()
+    for count in (1, 1, 2):  # the first was never sent by itself; the second is lost
+        tenant.hooks.replay(tenant.hooks[0].id)
+        assert len(sent.sent) == count
+
+
+def test_a_hook_is_edited_and_then_cut(emulate: Emulate) -> None:
+    sent = RecordingDeliverer()
+    tenant = control(caller := emulate(deliverer=sent))
+    tenant.scenario(rules({"on": "hook", "then": {"body": "{}", "set": {"/a": "long"}, "body_bytes": 6}}))
+    caller.submit(hookUrl=HOOK)
+    tenant.clock.run_until_idle()
+    assert sent.sent[0].body == b'{"a":"'
+
+
 def test_a_replay_that_fails_does_not_undo_what_was_delivered(emulate: Emulate) -> None:
     sent = RecordingDeliverer(lambda delivery: Receipt(500 if delivery.attempts else 200))
     caller = emulate(deliverer=sent)
@@ -442,8 +473,9 @@ def test_an_application_that_fails_counts_as_a_500_and_is_called_again(
     assert [attempt.receipt.status for attempt in tenant.hooks.wait_for_delivery().attempts] == [500, 200]
     tenant.hooks.deliver_to(silent)
     caller.submit(hookUrl=base)
-    with pytest.raises(NotDelivered, match="answered 500"):
+    with pytest.raises(NotDelivered, match="the application raised RuntimeError: the application returned without"):
         tenant.hooks.wait_for_delivery()
+    assert "ValueError: no such order at test_hook_scenarios.py:" in (tenant.hooks[0].attempts[0].receipt.error or "")
     assert "no such order" in caplog.text
     assert "without an answer" in caplog.text
 

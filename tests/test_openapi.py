@@ -109,6 +109,11 @@ def test_the_document_is_served_as_it_stands(emulate: Emulate) -> None:
     assert call(emulate(), "get", "/openapi.json").get_json() == DOCUMENT
 
 
+def test_the_index_lists_the_operations_and_no_others(emulate: Emulate) -> None:
+    lines = call(emulate(), "get", "/").get_json()
+    assert lines == {f"{method.upper()} /_mock{path}": it["summary"] for (method, path), it in OPERATIONS.items()}
+
+
 def test_operations_have_names_of_their_own_and_references_lead_somewhere() -> None:
     names = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(set(names)) == len(names)
@@ -182,6 +187,11 @@ def test_every_documented_answer_is_given_and_fits(emulate: Emulate) -> None:
     does("post", "/verify", 417, {"endpoint": "generate", "fields": {"prompt": "x"}})
     does("post", "/verify", 417, {"max_spend": "0"})
     does("post", "/verify", 400, {"endpoint": "generate", "times": -1})
+    does("post", "/hooks/wait", 200, {"job_id": job_id})
+    does("post", "/hooks/wait", 200, {})
+    does("post", "/hooks/wait", 417, {"job_id": waiting, "timeout": 0.5}, by=stuck)
+    does("post", "/hooks/wait", 404, {"job_id": "nope"})
+    does("post", "/hooks/wait", 400, {"timeout": -1})
     does("post", "/hooks/{hook_id}", 200, {"do": "replay"}, names={"hook_id": hook_id})
     does("post", "/hooks/{hook_id}", 404, {"do": "replay"}, names={"hook_id": "nope"})
     does("post", "/hooks/{hook_id}", 400, {"do": "dance"}, names={"hook_id": hook_id})
@@ -189,11 +199,16 @@ def test_every_documented_answer_is_given_and_fits(emulate: Emulate) -> None:
     does("post", "/reset", 400, {"clok": 1})
     does("post", "/tenants/reset", 400, {"all": True})
     does("post", "/tenants/reset", 200, {})
+    for (method, path), operation in OPERATIONS.items():
+        if method == "get" and "security" not in operation:
+            does("get", path, 404)
+    does("post", "/verify", 417, {"endpoint": "generate"})
 
     class CallingBack(RecordingDeliverer):
         def deliver(self, delivery: Delivery) -> Any:
             if not self.sent:
                 does("post", "/clock", 409, {"advance": 1}, by=hooked)
+                does("post", "/hooks/wait", 409, {}, by=hooked)
                 does("post", "/hooks/{hook_id}", 409, {"do": "replay"}, by=hooked, names={"hook_id": delivery.id})
             return super().deliver(delivery)
 
@@ -208,12 +223,14 @@ def test_every_documented_answer_is_given_and_fits(emulate: Emulate) -> None:
 
 def test_journal_parameters_are_those_that_are_documented(emulate: Emulate) -> None:
     caller = emulate()
+    caller.submit()
     parameters = OPERATIONS["get", "/journal"]["parameters"]
     documented = {"field.NAME" if parameter["name"] == "fields" else parameter["name"] for parameter in parameters}
     answer = caller.http.get("/_mock/journal?nope=1", headers=caller.headers)
     assert set(answer.get_json()["error"].partition("there are ")[2].split(", ")) == documented
-    known = "endpoint=image&path=/x&method=GET&status=200&job_id=x&since=0&limit=0&field.prompt=x"
-    assert caller.http.get(f"/_mock/journal?{known}", headers=caller.headers).status_code == 200
+    known = "endpoint=image&path=/x&method=GET&status=200&job_id=x&since=0&field.prompt=x"
+    for query in (f"{known}&limit=0", f"{known}&last=0"):
+        assert caller.http.get(f"/_mock/journal?{query}", headers=caller.headers).status_code == 200
 
 
 @pytest.mark.parametrize("setting", [field.name for field in dataclasses.fields(Settings)])

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,10 +21,19 @@ from hypothesis import strategies as st
 from support import KEY, PROMPT, Caller, explained
 
 import mock_server
+from mock_server.control import TenantControl
 from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.model import DeliveryState, Order, Plan
-from mock_server.scenarios.files import ScenarioError, WatchedScenario, library, load_scenario, parse_scenario
-from mock_server.scenarios.rules import Delay, Fate, Target, read_scenario
+from mock_server.scenarios.editing import edited
+from mock_server.scenarios.files import (
+    ScenarioError,
+    WatchedScenario,
+    find_scenario,
+    library,
+    load_scenario,
+    parse_scenario,
+)
+from mock_server.scenarios.rules import Delay, Edit, Fate, Target, read_scenario
 from mock_server.serving import Server
 
 Emulate = Callable[..., Caller]
@@ -264,7 +274,7 @@ def test_one_byte_at_a_time_gives_the_same_bytes(tmp_path: Path) -> None:
         whole = raw(server, "/flux/generate", PROMPT)
     head, _, body = dripped.partition(b"\r\n\r\n")
     assert body == whole.partition(b"\r\n\r\n")[2]
-    assert b"piece 1, pause 0.0001" in head
+    assert b"1 bytes at a time, 0.0001 s apart" in head
 
 
 def test_odd_chunks(tmp_path: Path) -> None:
@@ -463,8 +473,8 @@ def test_a_status_that_is_no_refusal_keeps_the_answer(tmp_path: Path) -> None:
 def test_what_a_scenario_changed_is_said(emulate: Emulate) -> None:
     caller = emulate(scenario="reset-after-accept")
     answer = caller.generate()
-    assert "the scenario changed this answer: silent True, end reset" in explained(answer)
-    assert "the scenario changed" in caller.app.world.tenant(KEY).journal.requests[0].lint[-1]
+    assert "the scenario changed this answer: reset without an answer; NOT PLAYED on the wire" in explained(answer)
+    assert "the scenario changed" in caller.app.world.tenant(KEY).journal.requests[0].lint[0]
     assert "the scenario" not in explained(caller.generate())
 
 
@@ -486,3 +496,201 @@ def test_a_fetch_that_is_refused_does_not_move_the_job(
     for _ in range(4):
         assert caller.post("/flux/fetch", json={"jobId": job_id}).status_code == 500
     assert caller.fetch(job_id)["status"] == "ON_QUEUE"
+
+
+@pytest.mark.parametrize("status", [299, 499, 520, 599])
+def test_any_status_can_be_played_in_the_lane_and_beside_it(tmp_path: Path, status: int) -> None:
+    name = written(tmp_path, {"on": "submit", "then": {"status": float(status)}})
+    with mock_server.serve(port=0, scenario=name) as server:
+        for path in ("/flux/generate", "/flux/generate?x=1"):
+            assert raw(server, path, PROMPT).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_whole_floats_are_played_as_integers(tmp_path: Path) -> None:
+    wire = {"piece": 10.0, "body_bytes": 30.0, "chunks": [2.0], "length_error": 1.0}
+    name = written(
+        tmp_path,
+        {"on": "submit", "calls": {"first": 1.0}, "job": [1.0, 2.0], "then": {"wire": wire, "set": {"/x": 1.0}}},
+        {"on": "hook", "calls": 1.0, "job": 1.0, "then": {"copies": 2.0, "body_bytes": 3.0}},
+    )
+    with mock_server.serve(port=0, scenario=name) as server:
+        assert b"10 bytes at a time" in raw(server, "/flux/generate", PROMPT)
+        submit, hook = server.world.scenario().rules
+    assert (submit.then.edit.set, hook.then.copies) == ({"/x": 1.0}, 2)  # type: ignore[union-attr]
+    assert isinstance(submit.then.edit.set["/x"], float)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("on", "then"),
+    [
+        ("job", {"queue_seconds": 1e300}),
+        ("job", {"run_seconds": 315360001}),
+        ("hook", {"delay": 1e300}),
+        ("hook", {"body_bytes": 10**10}),
+        ("fetch", {"delay": {"uniform": [0, 1e300]}}),
+        ("fetch", {"delay": {"lognormal": [86401, 1]}}),
+        ("fetch", {"delay": {"lognormal": [1, 11]}}),
+        ("fetch", {"wire": {"idle": 3601}}),
+        ("fetch", {"wire": {"length_error": -(10**10)}}),
+        ("fetch", {"wire": {"chunks": [10**10]}}),
+        ("fetch", {"wire": {"piece": 10**10}}),
+        ("fetch", {"wire": {"body_bytes": 10**10}}),
+    ],
+)
+def test_what_is_beyond_all_sense_is_refused(on: str, then: dict[str, Any]) -> None:
+    with pytest.raises(ScenarioError, match="f.json:1: at /rules/0/then"):
+        parse_scenario(scenario({"on": on, "then": then}), "f.json")
+
+
+def test_no_delay_is_too_large_for_a_float() -> None:
+    assert Delay("lognormal", 1.0, 1e9).draw(0.0, 0.0) == 86400.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (scenario({"on": "fetch", "then": {"set": {"/a": [1, 2**64]}}}), "f:1: at /rules/0/then/set//a/1: expected a whole number of at most 64 bits"),
+        (scenario({"on": "fetch", "then": {"set": {"/a": float("nan")}}}), "f: expected YAML or JSON: NaN is no number in JSON"),
+        ("name: x\nrules:\n- 'on': fetch\n  then:\n    set:\n      /a: .inf", "f:6: at /rules/0/then/set//a: expected a number that JSON has"),
+        (scenario({"on": "fetch", "then": {"set": {"/a": {"\ud800": 1}}}}), "half of a surrogate pair"),
+        (scenario({"on": "job", "then": {"fail": "\udfff"}}), "at /rules/0/then/fail: expected text in Unicode"),
+        ("name: x\nrules: []\nsettings:\n  clok: frozen", "f:4: at /settings/clok: 'clok' is unknown; did you mean 'clock'?"),
+        ("name: x\nrules: []\nsettings:\n  cls: 1", "'cls' is unknown"),
+        ("name: x\nrules: []\nsettings:\n  queue: 0", "f:4: at /settings/queue: queue: expected a whole number, 1 or more, got 0"),
+        ("name: x\nrules:\n- on: job\n  where: {prompt_pattern: '\\p{L}'}\n  then: {fail: x}", "f:4: at /rules/0/where/prompt_pattern: expected a regular expression (regex) in the syntax of Python: bad escape"),
+        ("name: x\nrules:\n- on: job\n  where: {prompt_pattern: '(?<n>a)'}\n  then: {fail: x}", "unknown extension ?<n"),
+        ("name: x\nrules:\n- on: job\n  where: {prompt_pattern: 'a{99999999999}'}\n  then: {fail: x}", "the repetition number is too large"),
+        ("name: x\nrules:\n- on: job\n  calls: 010\n  then: {fail: x}", 'got "010"'),
+        (scenario({"on": "fetch", "then": {"set": {"/a": json.loads("[" * 120 + "]" * 120)}}}), "nested at most 100 deep"),
+        ("name: x\nrules:\n- on: fetch\n  then: {set: {/a: &a {b: *a}}}", "nested at most 100 deep"),
+        ("name: !!map [x]\nrules: []", "f:1: expected YAML or JSON: expected a mapping node"),
+        ("name: !!int z\nrules: []", "f: expected YAML or JSON: invalid literal"),
+        ("name: !!binary eA==\nrules: []", "f:1: expected YAML or JSON: could not determine a constructor"),
+        ('{"name": "x", "name": "y", "rules": []}', "f: expected YAML or JSON: 'name' stands twice"),
+        ('{"name": "x",\t"rulez": []}', "f: at /: 'rulez' is unknown"),
+        (f'{{"name": {"1" * 5000}}}', "f: expected YAML or JSON: Exceeds the limit"),
+        (" " * 1024 * 1024 + "1", "f: expected a scenario of at most 1048576 bytes"),
+    ],
+)  # fmt: skip
+def test_what_could_not_be_played_is_refused_when_it_is_read(text: str, words: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        parse_scenario(text, "f")
+    assert words in str(refused.value)
+
+
+def test_a_pattern_is_python_and_sees_the_beginning_of_a_prompt() -> None:
+    found = parse_scenario(
+        scenario({"on": "job", "where": {"prompt_pattern": "(?P<pet>[[]?cat)"}, "then": {"fail": "x"}})
+    )
+    hits = [
+        found.pick(Target.JOB, replace(ORDER, prompt="x" * before + "cat"), job=1, call=1, share=0.5) is not None
+        for before in (0, 1997, 1998)
+    ]
+    assert hits == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"), [("1e-3", 0.001), ("1E2", 100.0), ("1e+1", 10), ("\t2", 2), ("0.5", 0.5)]
+)
+def test_all_of_json_is_read_as_json(delay: str, seconds: float) -> None:
+    text = f'{{"name": "x", "story": "\x7f", "rules": [{{"on": "hook", "then": {{"delay": {delay}, "set": {{"/{"k" * 2000}": 1}}}}}}]}}'
+    for start in ("", "\n\t", "\ufeff"):
+        assert parse_scenario(start + text).rules[0].then.delay == seconds  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("16:9", "16:9"), ("010", "010"), ("0x1f", "0x1f"), ("1_000", "1_000"), ("=", "="), ("-7", -7), ("0", 0),
+     ("1e3", 1000.0), ("1.5", 1.5), (".5", 0.5), ("~", None), ("true", True), ("no", "no"), ("2024-09-10", "2024-09-10")],
+)  # fmt: skip
+def test_yaml_reads_only_what_looks_like_a_number_as_one(written: str, value: object) -> None:
+    found = parse_scenario(f"name: x\nrules:\n- on: fetch\n  then: {{set: {{/a: {written} }}}}")
+    (got,) = found.rules[0].then.edit.set.values()  # type: ignore[union-attr]
+    assert (got, type(got)) == (value, type(value))
+
+
+def test_a_flow_mapping_of_yaml_may_begin_with_a_brace() -> None:
+    assert parse_scenario("{name: x, rules: []}").name == "x"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x" * 10_000, "expected a file, or the name of a ready-made scenario"),
+        ("x\0y", "expected a file, or the name of a ready-made scenario"),
+        (os.sep, "expected a readable file in UTF-8: Is a directory"),
+        ("/dev/zero", "expected a scenario of at most 1048576 bytes"),
+    ],
+    ids=["long", "null", "directory", "endless"],
+)
+def test_what_is_no_file_to_read_is_refused_in_few_words(name: str, words: str) -> None:
+    with pytest.raises(ScenarioError, match=words) as refused:
+        find_scenario(name)
+    assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '"{secret}"',
+        '{{"{secret}": 1}}',
+        '{{"name": "x", "rules": "{secret}"}}',
+        '{{"name": "x", "rules": [], "settings": {{"clock": "{secret}"}}}}',
+        "a: *{secret}",
+        "{secret}: 1\n{secret}: 2",
+    ],
+)
+def test_what_a_file_holds_is_not_quoted_at_length(data: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        parse_scenario(data.format(secret="s3cret" * 500))
+    assert str(refused.value).count("s3cret") < 50
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.recursive(st.floats() | st.integers() | st.text() | st.none(), st.lists))
+)
+def test_what_is_set_is_refused_or_can_be_written(values: dict[str, Any]) -> None:
+    fields = {f"/{name.replace('/', '')}": value for name, value in values.items()}
+    try:
+        found = parse_scenario(scenario({"on": "fetch", "then": {"set": fields}}))
+    except ScenarioError:
+        return
+    body = json.loads(edited(found.rules[0].then.edit, b'{"y": 1}'))  # type: ignore[union-attr]
+    assert len(body) >= len(fields)
+
+
+@pytest.mark.parametrize(
+    ("edit", "body", "expected"),
+    [
+        (Edit(body="oops", set={"/a": 1}, remove=("/b",), rename={"c": "d"}), b"{}", b"oops"),
+        (Edit(set={"/a": 1}), b"", b""),
+        (Edit(set={"/a~01": 1}), b"{}", b'{"a~1":1}'),
+        (Edit(set={"/a~1b/c": 2}), b'{"a/b":{}}', b'{"a/b":{"c":2}}'),
+        (Edit(remove=("/no", "/a/no", "/a/b/no")), b'{"a":{"b":[]}}', b'{"a":{"b":[]}}'),
+        (Edit(set={"/no/a": 1}), b'{"b":1}', b'{"b":1}'),
+        (Edit(rename={"a": "b"}), b'{"a":[{"a":1}]}', b'{"b":[{"b":1}]}'),
+    ],
+)
+def test_an_edit_changes_what_is_there(edit: Edit, body: bytes, expected: bytes) -> None:
+    assert edited(edit, body) == expected
+
+
+def test_the_same_body_gives_the_same_gzip_whenever(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = []
+    for now in (1e9, 2e9):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        packed.append(edited(Edit(coding="gzip"), b"{}"))
+    monkeypatch.undo()
+    assert packed[0] == packed[1]
+    assert gzip.decompress(packed[0]) == b"{}"
+
+
+def test_calls_are_counted_anew_with_a_scenario_that_is_set_anew(emulate: Emulate) -> None:
+    caller = emulate(progress="polls:9")
+    first = {"name": "first", "rules": [{"on": "fetch", "calls": 1, "then": {"status": 500}}]}
+    job_id = caller.submit()
+    statuses = []
+    for _ in range(2):
+        TenantControl(caller.app.world, caller.key).scenario(first)
+        statuses += [caller.post("/flux/fetch", json={"jobId": job_id}).status_code for _ in range(2)]
+    assert statuses == [500, 200, 500, 200]

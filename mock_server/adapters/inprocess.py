@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mock_server.admin import PREFIX
+from mock_server.admin import OUT_OF_REACH
 from mock_server.app import EmulatorApp
 from mock_server.exchange import ORIGIN
 from mock_server.http.reader import BODY, CLOSE, RequestReader, connection_environ
@@ -57,6 +57,7 @@ class InProcess:
         """Return a new connection."""
         base = connection_environ(("localhost", 80), ("127.0.0.1", 0), next(self._numbers))
         base[ORIGIN] = self.origins.images
+        base[OUT_OF_REACH] = True
         return Line(self, base, self._limits.idle_seconds)
 
     def reader(self, line: Line, base: WSGIEnvironment) -> RequestReader:
@@ -64,8 +65,8 @@ class InProcess:
         return RequestReader(base, self._limits, line.take, line.expect)
 
     def sign(self, environ: WSGIEnvironment) -> None:
-        """Put the tenant's key in place of the client's own, if it sent one; control requests are left alone."""
-        if environ.get(_KEY, "").strip() and not environ["PATH_INFO"].startswith(PREFIX):
+        """Put the tenant's key in place of the client's own, if it sent one."""
+        if environ.get(_KEY, "").strip():
             environ[_KEY] = self.api_key
 
 

@@ -11,13 +11,27 @@ What moves the clock:
   and `Barrier.wait`, up to the timeout or, without one, as long as the tenant has events to come.
 
 What shows it: all of `time` that reads a clock (but for process and thread time), `datetime.now`, `utcnow` and
-`today`. The monotonic clocks start from their real value, and go back to it when the block is left.
+`today`, and the `time()` of an event loop. The monotonic clocks start from their real value, and go back to it when the
+block is left.
 
-It does not matter how a module got at these: each attribute of a loaded module that is one of them is replaced, also
-in modules that are imported in the block. **Not** found are those kept elsewhere: in the default of an argument, an
-attribute of a class, a closure, a container, or a module's name that was bound after the module had been seen in an
-earlier block. In the block `datetime` is a stand-in class that makes real objects, so `isinstance` holds, `type(x) is
-datetime` not.
+What sees it pass, and moves nothing: deadlines that code under test sets on an event loop, by `asyncio.timeout`,
+`timeout_at`, `wait_for` and `wait`, or by the loop's `call_later` and `call_at`. They are due when the clock has
+reached them, whoever moved it; driven sleeps and waits stop there on their way. They are also due after as many seconds
+of real time, since what they guard may never come.
+
+It does not matter how a module got at the functions: each attribute of a loaded module that is one of them is replaced,
+also in modules that are imported in the block. In modules of the user's own (neither the standard library nor
+installed), so are defaults of arguments, attributes of classes and the names that a decorator or another closure keeps,
+if the function or class can be reached by way of a module's name or a class there.
+
+**Not** found is what was taken before the block and is kept elsewhere: in an attribute of an object, a container, a
+`partial`, a local name of a function that runs, a function or class that is made in a function, or a module's name, or
+anything else in a module, that was bound after the module had been seen in an earlier block. A `time.sleep` from there
+sleeps really, and a loop around it would wait for its deadline for ever. So when code of the user's own has looked at a
+clock (`perf_counter` apart) more than 5 times over more than 10 s of real time, and neither has the clock moved nor the
+thread slept or waited, the look raises a RuntimeError that says this.
+
+In the block `datetime` is a stand-in class that makes real objects, so `isinstance` holds, `type(x) is datetime` not.
 
 How time passes:
 
@@ -34,11 +48,12 @@ How time passes:
   that a driven sleep or wait has brought about; a driven receiver must not sleep while it answers a hook that came by
   itself, on a clock that runs or is auto, for then the hook times out.
 
-What stays real: timers of event loops (`loop.time`, `call_later`, `asyncio.timeout`, `wait_for`) and timeouts of
-sockets, for they guard real I/O, and would fire whenever another task or thread sleeps; `queue.SimpleQueue`,
-`Lock.acquire` with a timeout and `select`, which are written in C; the emulator itself, `subprocess`,
-`multiprocessing`, pytest and hypothesis. A task that awaits anything but a sleep moves nothing: where it awaits a
-hook, let another move the clock, say by `await asyncio.to_thread(tenant.clock.run_until_idle)`.
+What stays real: timeouts of sockets, and the timers that libraries for I/O and servers (aiohttp, anyio, httpx, redis,
+uvicorn, websockets and their like) set on event loops, for they guard real I/O, and would fire whenever another task or
+thread sleeps: so `anyio.fail_after` is real, `asyncio.timeout` is not; the timers of loops that are not asyncio's own,
+as uvloop's; `queue.SimpleQueue`, `Lock.acquire` with a timeout and `select`, which are written in C; the emulator
+itself, `subprocess`, `multiprocessing`, pytest and hypothesis. A task that awaits anything but a sleep moves nothing:
+where it awaits a hook, let another move the clock, say by `await asyncio.to_thread(tenant.clock.run_until_idle)`.
 
 After the block, threads that are left over are back in real time, with what is left of their sleeps. Blocks in
 several threads are independent. A block in a block counts for its own threads; with the same clock it changes
@@ -52,7 +67,7 @@ from types import TracebackType
 
 from mock_server.drive.places import STAND_INS
 from mock_server.drive.standins import check_interpreter
-from mock_server.drive.turns import DrivenClock, Driver, Member, here
+from mock_server.drive.turns import DrivenClock, Driver, Member, here, living
 
 __all__ = ["DrivenClock", "drive"]
 
@@ -72,26 +87,26 @@ class _Block(AbstractContextManager[None]):
 
     def __init__(self, clock: DrivenClock) -> None:
         self._clock = clock
-        self._outer: Member | None = None
-        self._driver: Driver | None = None
+        self._member: Member | None = None
 
     def __enter__(self) -> None:
-        if self._driver is not None:
+        if self._member is not None:
             raise RuntimeError("this drive() is in use: call drive() again for another block")
-        self._outer = outer = here.member
-        if outer is not None and outer.driver.clock is self._clock and not outer.driver.over:
+        outer = living(here.member)
+        if outer is not None and outer.driver.clock is self._clock:
             return
         check_interpreter()
         driver = Driver(self._clock, None if outer is None else outer.driver)
         STAND_INS.put()
-        self._driver = driver
-        here.member = driver.enrol()
+        self._member = here.member = driver.enrol(outer)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._driver is not None:
-            here.member = self._outer
-            self._driver.close()
-            self._driver = None
+        member, self._member = self._member, None
+        if member is not None:
+            member.driver.close()
+            # Blocks may be left in any order, and by any thread: then another one is current here, and stays.
+            if here.member is member:
+                here.member = living(member)
             STAND_INS.take_back()

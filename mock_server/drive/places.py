@@ -1,4 +1,4 @@
-"""Where the stand-ins are put: every attribute of a loaded module that is one of the real things.
+"""Where the stand-ins are put: wherever a loaded module holds one of the real things, the user's own also deeper down.
 
 To enter and leave a block costs little, since a module is looked through only once, and its places are remembered.
 """
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
+from mock_server.drive.holders import Holder, holders_in
+from mock_server.drive.ownership import is_own_module
 from mock_server.drive.standins import FIXED, PAIRS, PICKLED, Pair
 
 _DICT: Any = ModuleType.__dict__["__dict__"]  # type: ignore[index]
@@ -38,6 +40,7 @@ class StandIns:
         self._by_id = {id(thing): pair for pair in PAIRS for thing in pair}
         self._seen: dict[str, weakref.ref[ModuleType]] = {}
         self._places: list[_Place] = []
+        self._holders: list[Holder] = []
 
     def put(self) -> None:
         """Put them wherever a module holds the real thing."""
@@ -45,13 +48,17 @@ class StandIns:
             self._find_new()
             if self._users == 0:
                 self._places = [place for place in self._places if place.module() is not None]
-                copyreg.dispatch_table.update(PICKLED)
+                self._holders = [holder for holder in self._holders if holder.owner() is not None]
+                for kind, reduced in PICKLED.items():
+                    copyreg.dispatch_table.setdefault(kind, reduced)  # the user may have an entry of his own
                 for owner, name, pair in FIXED:
                     _swap(owner, name, pair.real, pair.stand_in)
             self._users += 1
             for namespace, name, pair in self._living_places():
                 if namespace.get(name) is pair.real:
                     namespace[name] = pair.stand_in
+            for holder in self._holders:
+                holder.put()
 
     def take_back(self) -> None:
         """Put the real things back, also in modules that were imported meanwhile, unless others still use them."""
@@ -63,10 +70,13 @@ class StandIns:
             for namespace, name, pair in self._living_places():
                 if namespace.get(name) is pair.stand_in:
                     namespace[name] = pair.real
+            for holder in self._holders:
+                holder.take_back()
             for owner, name, pair in FIXED:
                 _swap(owner, name, pair.stand_in, pair.real)
-            for kind in PICKLED:
-                copyreg.dispatch_table.pop(kind, None)
+            for kind, reduced in PICKLED.items():
+                if copyreg.dispatch_table.get(kind) is reduced:
+                    del copyreg.dispatch_table[kind]
 
     def _living_places(self) -> Iterator[tuple[dict[str, Any], str, Pair]]:
         for place in self._places:
@@ -85,10 +95,15 @@ class StandIns:
                 self._seen[key] = weakref.ref(module)
             if key.partition(".")[0] != "mock_server":  # which always has real time, and the real things here
                 self._places += self._found_in(module, namespace)
+                if is_own_module(key, module):
+                    self._holders += holders_in(key, list(namespace.values()), self._pair_of)
+
+    def _pair_of(self, thing: object) -> Pair | None:
+        return self._by_id.get(id(thing))
 
     def _found_in(self, module: ModuleType, namespace: dict[str, Any]) -> Iterator[_Place]:
         for name, value in list(namespace.items()):
-            pair = self._by_id.get(id(value))
+            pair = self._pair_of(value)
             if pair is not None:
                 yield _Place(weakref.ref(module), name, pair)
 

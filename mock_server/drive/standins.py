@@ -7,16 +7,20 @@ real thing. So a stand-in that is left behind somewhere does no harm.
 from __future__ import annotations
 
 import asyncio
+import asyncio.base_events
 import datetime as dt
 import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from functools import partial
+from time import struct_time
 from types import FrameType
 from typing import Any, NamedTuple
 
-from mock_server.drive.loops import sleep_on
+from mock_server.drive.loops import call_later_on, sleep_on
+from mock_server.drive.ownership import is_own
 from mock_server.drive.turns import Member, Rest, Waiter, here, not_driven
 
 _REAL_TIME = frozenset(
@@ -39,11 +43,21 @@ _PLUMBING = frozenset(
 )
 # Modules that wait for somebody else; who that is stands further up the stack.
 
+_REAL_DEADLINES = _REAL_TIME | {
+    "aiohttp", "aiosignal", "anyio", "async_timeout", "asyncpg", "h11", "h2", "httpcore", "httpx", "hypercorn", "redis",
+    "requests", "sniffio", "trio", "urllib3", "uvicorn", "uvloop", "websockets",
+}  # fmt: skip
+"""Packages whose timers on an event loop stay real, too: they guard real I/O."""
+
+_DEADLINE_PLUMBING = frozenset({"asyncio.timeouts", "asyncio.tasks", __name__})
+
 _sleep, _time, _time_ns = time.sleep, time.time, time.time_ns
 _monotonic, _monotonic_ns = time.monotonic, time.monotonic_ns
 _perf_counter, _perf_counter_ns = time.perf_counter, time.perf_counter_ns
 _gmtime, _localtime, _ctime, _asctime, _strftime = time.gmtime, time.localtime, time.ctime, time.asctime, time.strftime
-_asyncio_sleep = asyncio.sleep
+_asyncio_sleep, _wait_for = asyncio.sleep, asyncio.wait_for
+_Loop = asyncio.base_events.BaseEventLoop
+_loop_time, _call_at, _call_later = _Loop.time, _Loop.call_at, _Loop.call_later
 _start, _join = threading.Thread.start, threading.Thread.join
 _allocate_lock = threading._allocate_lock  # type: ignore[attr-defined]
 _Datetime = dt.datetime
@@ -72,6 +86,28 @@ def _member(depth: int = 2) -> Member | None:
     return None if _beyond_plumbing(sys._getframe(depth)) in _REAL_TIME else member
 
 
+def _reader() -> Member | None:
+    """Return what `_member` returns, for the caller of a stand-in that tells how time passes."""
+    member = _member(3)
+    if member is not None and is_own(sys._getframe(2).f_code.co_filename):
+        member.reads()
+    return member
+
+
+def _keeper() -> Member | None:
+    """Return the membership of the current thread if a timer of its loop is asked for by code under test, else None."""
+    member = here.member
+    if member is None or member.driver.over:
+        return None
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code is not _driven_wait.__code__:
+        name = str(frame.f_globals.get("__name__") or "")
+        if name not in _DEADLINE_PLUMBING:
+            return None if name.partition(".")[0] in _REAL_DEADLINES else member
+        frame = frame.f_back
+    return member
+
+
 def _beyond_plumbing(frame: FrameType | None, *more: str) -> str:
     """Return the package that a call comes from in the end; "" when it is plumbing all the way."""
     while frame is not None:
@@ -86,67 +122,62 @@ def _beyond_plumbing(frame: FrameType | None, *more: str) -> str:
 # time
 
 
-def _driven_sleep(seconds: float, /) -> None:
-    member = _member()
-    if member is None or not seconds > 0:  # the real one refuses what is negative or no number
-        _sleep(seconds)
-    else:
-        member.driver.rest(Rest(member, member.driver.deadline(seconds)))
+class _Time:
+    # Functions in C do not become methods as attributes of a class, nor do methods: so these stand in for them.
+
+    def sleep(self, seconds: float, /) -> None:
+        member = _member()
+        if member is None or not seconds > 0:  # the real one refuses what is negative or no number
+            _sleep(seconds)
+        else:
+            member.driver.rest(Rest(member, member.driver.deadline(seconds)))
+
+    def time(self) -> float:
+        member = _reader()
+        return _time() if member is None else member.driver.clock.now()
+
+    def time_ns(self) -> int:
+        member = _reader()
+        return _time_ns() if member is None else member.driver.time_ns()
+
+    def monotonic(self) -> float:
+        member = _reader()
+        return _monotonic() if member is None else member.driver.monotonic_ns() / 1e9
+
+    def monotonic_ns(self) -> int:
+        member = _reader()
+        return _monotonic_ns() if member is None else member.driver.monotonic_ns()
+
+    def perf_counter(self) -> float:
+        member = _member()
+        return _perf_counter() if member is None else member.driver.perf_counter_ns() / 1e9
+
+    def perf_counter_ns(self) -> int:
+        member = _member()
+        return _perf_counter_ns() if member is None else member.driver.perf_counter_ns()
+
+    def gmtime(self, seconds: float | None = None, /) -> struct_time:
+        member = _member() if seconds is None else None
+        return _gmtime(seconds if member is None else member.driver.clock.now())
+
+    def localtime(self, seconds: float | None = None, /) -> struct_time:
+        member = _member() if seconds is None else None
+        return _localtime(seconds if member is None else member.driver.clock.now())
+
+    def ctime(self, seconds: float | None = None, /) -> str:
+        member = _member() if seconds is None else None
+        return _ctime(seconds if member is None else member.driver.clock.now())
+
+    def asctime(self, *moment: Any) -> str:
+        member = None if moment else _member()
+        return _asctime(*moment) if member is None else _asctime(_localtime(member.driver.clock.now()))
+
+    def strftime(self, form: str, /, *moment: Any) -> str:
+        member = None if moment else _member()
+        return _strftime(form, *moment) if member is None else _strftime(form, _localtime(member.driver.clock.now()))
 
 
-def _driven_time() -> float:
-    member = _member()
-    return _time() if member is None else member.driver.clock.now()
-
-
-def _driven_time_ns() -> int:
-    member = _member()
-    return _time_ns() if member is None else member.driver.time_ns()
-
-
-def _driven_monotonic() -> float:
-    member = _member()
-    return _monotonic() if member is None else member.driver.monotonic_ns() / 1e9
-
-
-def _driven_monotonic_ns() -> int:
-    member = _member()
-    return _monotonic_ns() if member is None else member.driver.monotonic_ns()
-
-
-def _driven_perf_counter() -> float:
-    member = _member()
-    return _perf_counter() if member is None else member.driver.perf_counter_ns() / 1e9
-
-
-def _driven_perf_counter_ns() -> int:
-    member = _member()
-    return _perf_counter_ns() if member is None else member.driver.perf_counter_ns()
-
-
-def _driven_gmtime(seconds: float | None = None, /) -> time.struct_time:
-    member = _member() if seconds is None else None
-    return _gmtime(seconds if member is None else member.driver.clock.now())
-
-
-def _driven_localtime(seconds: float | None = None, /) -> time.struct_time:
-    member = _member() if seconds is None else None
-    return _localtime(seconds if member is None else member.driver.clock.now())
-
-
-def _driven_ctime(seconds: float | None = None, /) -> str:
-    member = _member() if seconds is None else None
-    return _ctime(seconds if member is None else member.driver.clock.now())
-
-
-def _driven_asctime(*moment: Any) -> str:
-    member = None if moment else _member()
-    return _asctime(*moment) if member is None else _asctime(_localtime(member.driver.clock.now()))
-
-
-def _driven_strftime(form: str, /, *moment: Any) -> str:
-    member = None if moment else _member()
-    return _strftime(form, *moment) if member is None else _strftime(form, _localtime(member.driver.clock.now()))
+_driven = _Time()
 
 
 def _driven_asyncio_sleep(delay: float, result: Any = None) -> Coroutine[Any, Any, Any]:
@@ -154,6 +185,45 @@ def _driven_asyncio_sleep(delay: float, result: Any = None) -> Coroutine[Any, An
     if member is None or not delay > 0:
         return _asyncio_sleep(delay, result)
     return sleep_on(member, delay, result)
+
+
+# Deadlines on a loop
+
+
+def _driven_loop_time(loop: asyncio.BaseEventLoop) -> float:
+    member = _keeper()
+    if member is None:
+        return _loop_time(loop)
+    if is_own(sys._getframe(1).f_code.co_filename):
+        member.reads()
+    return member.driver.monotonic_ns() / 1e9
+
+
+def _driven_call_at(
+    loop: asyncio.BaseEventLoop, when: float, callback: Any, *args: Any, context: Context | None = None
+) -> asyncio.TimerHandle:
+    member = None if when is None else _keeper()
+    if member is None:
+        return _call_at(loop, when, callback, *args, context=context)
+    return call_later_on(member, loop, when - member.driver.monotonic_ns() / 1e9, callback, args, context)
+
+
+def _driven_call_later(
+    loop: asyncio.BaseEventLoop, delay: float, callback: Any, *args: Any, context: Context | None = None
+) -> asyncio.TimerHandle:
+    member = None if delay is None else _keeper()
+    if member is None:
+        return _call_later(loop, delay, callback, *args, context=context)
+    return call_later_on(member, loop, delay, callback, args, context)
+
+
+def _driven_wait_for(fut: Any, timeout: float | None) -> Coroutine[Any, Any, Any]:
+    # Who asks is seen now, and no longer when the coroutine runs as a task.
+    return _wait_for(fut, timeout) if _keeper() is None else _driven_wait(fut, timeout)
+
+
+async def _driven_wait(fut: Any, timeout: float | None) -> Any:
+    return await _wait_for(fut, timeout)
 
 
 # datetime: made by a stand-in or not, every object is a real one
@@ -185,19 +255,19 @@ class _DrivenDatetime(_Datetime, metaclass=_StandInType):
 
     @classmethod
     def now(cls, tz: dt.tzinfo | None = None) -> Any:
-        member = _member()
+        member = _reader()
         return super().now(tz) if member is None else cls.fromtimestamp(member.driver.clock.now(), tz)
 
     @classmethod
     def utcnow(cls) -> Any:
-        member = _member()
+        member = _reader()
         if member is None:
             return super().utcnow()
         return cls.fromtimestamp(member.driver.clock.now(), dt.UTC).replace(tzinfo=None)
 
     @classmethod
     def today(cls) -> Any:
-        member = _member()
+        member = _reader()
         return super().today() if member is None else cls.fromtimestamp(member.driver.clock.now())
 
 
@@ -264,19 +334,20 @@ class Pair(NamedTuple):
 
 
 PAIRS = (
-    Pair(_sleep, _driven_sleep),
-    Pair(_time, _driven_time),
-    Pair(_time_ns, _driven_time_ns),
-    Pair(_monotonic, _driven_monotonic),
-    Pair(_monotonic_ns, _driven_monotonic_ns),
-    Pair(_perf_counter, _driven_perf_counter),
-    Pair(_perf_counter_ns, _driven_perf_counter_ns),
-    Pair(_gmtime, _driven_gmtime),
-    Pair(_localtime, _driven_localtime),
-    Pair(_ctime, _driven_ctime),
-    Pair(_asctime, _driven_asctime),
-    Pair(_strftime, _driven_strftime),
+    Pair(_sleep, _driven.sleep),
+    Pair(_time, _driven.time),
+    Pair(_time_ns, _driven.time_ns),
+    Pair(_monotonic, _driven.monotonic),
+    Pair(_monotonic_ns, _driven.monotonic_ns),
+    Pair(_perf_counter, _driven.perf_counter),
+    Pair(_perf_counter_ns, _driven.perf_counter_ns),
+    Pair(_gmtime, _driven.gmtime),
+    Pair(_localtime, _driven.localtime),
+    Pair(_ctime, _driven.ctime),
+    Pair(_asctime, _driven.asctime),
+    Pair(_strftime, _driven.strftime),
     Pair(_asyncio_sleep, _driven_asyncio_sleep),
+    Pair(_wait_for, _driven_wait_for),
     Pair(_Datetime, _DrivenDatetime),
     Pair(_Date, _DrivenDate),
 )
@@ -286,6 +357,9 @@ FIXED: tuple[tuple[Any, str, Pair], ...] = (
     (threading, "_allocate_lock", Pair(_allocate_lock, _driven_allocate_lock)),
     (threading.Thread, "start", Pair(_start, _driven_start)),
     (threading.Thread, "join", Pair(_join, _driven_join)),
+    (_Loop, "time", Pair(_loop_time, _driven_loop_time)),
+    (_Loop, "call_at", Pair(_call_at, _driven_call_at)),
+    (_Loop, "call_later", Pair(_call_later, _driven_call_later)),
 )
 """To be put in one place each: owner and name. What is real there stands in for other things elsewhere."""
 

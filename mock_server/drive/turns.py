@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic, monotonic_ns, perf_counter_ns
@@ -24,6 +24,12 @@ CHANCE = 0.001
 
 LAST_CHANCE = 0.02
 """The same before a wait is over in vain in which there were events: a receiver may notify after it has answered."""
+
+STILL_SECONDS = 10.0
+"""Real seconds in which code under test may look at a clock that stands still, before we take it to be stuck."""
+
+STILL_READS = 5
+"""How often it must have looked in that time: one look may lie before, another behind what simply takes long."""
 
 _LOOK = 0.02
 # Real seconds after which a thread at rest looks again, for threads that are not driven bring events, too.
@@ -53,12 +59,37 @@ class Member:
     Args:
         driver: moves its clock.
         busy_since: the real instant since which it does something that we cannot see; None while it is at rest.
-        sleepers: what asyncio's part keeps for the event loop of this thread.
+        outer: what this thread was in the block around this one, if any.
+        timers: what asyncio's part keeps for the event loop of this thread.
     """
 
     driver: Driver
     busy_since: float | None
-    sleepers: object = None
+    outer: Member | None = None
+    timers: object = None
+    _still_at: float = math.nan
+    _still_since: float = 0.0
+    _reads: int = 0
+
+    def reads(self) -> None:
+        """Note that code under test looks at the clock; RuntimeError if it does nothing else and time stands still."""
+        now = self.driver.clock.now()
+        if now != self._still_at:
+            self._still_at, self._still_since, self._reads = now, monotonic(), 0
+        self._reads += 1
+        if self._reads > STILL_READS and monotonic() - self._still_since > STILL_SECONDS:
+            self.moves_on()
+            raise RuntimeError(
+                f"under drive() the clock was read again and again for {STILL_SECONDS:g} s of real time, and did not "
+                "move: expected a sleep or a wait that moves it. Either the code sleeps by a time.sleep that was taken "
+                "before the block and is kept where drive() does not look (an attribute of an object, a container, a "
+                "local name): make the object, or take the function, inside the block. Or it does not sleep at all: "
+                "let it sleep between its calls, or move the clock with advance()"
+            )
+
+    def moves_on(self) -> None:
+        """Note that it does something else than to look at the clock."""
+        self._still_at = math.nan
 
 
 class _Here(threading.local):
@@ -67,6 +98,13 @@ class _Here(threading.local):
 
 here = _Here()
 """The current thread's membership; None in a thread that is not driven, and while a driven one works for us."""
+
+
+def living(member: Member | None) -> Member | None:
+    """Return `member`, or if its block has been left the nearest around it that has not; None if there is none."""
+    while member is not None and member.driver.over:
+        member = member.outer
+    return member
 
 
 @contextmanager
@@ -132,6 +170,7 @@ class Driver:
         self.changed = threading.Condition(threading.RLock())
         self._members: set[Member] = set()
         self._rests: list[Rest] = []
+        self._alarms: dict[Callable[[], None], float] = {}
         self._quiet_until = 0.0
         self._reading = threading.Lock()
         self._last = clock.now()
@@ -169,9 +208,9 @@ class Driver:
 
     # Who lives on it
 
-    def enrol(self) -> Member:
-        """Take in a thread, which counts as busy from now on."""
-        member = Member(self, monotonic())
+    def enrol(self, outer: Member | None = None) -> Member:
+        """Take in a thread, which counts as busy from now on; `outer` is what it was in the block around this one."""
+        member = Member(self, monotonic(), outer)
         with self.changed:
             self._members.add(member)
         return member
@@ -196,6 +235,7 @@ class Driver:
             with not_driven():
                 yield
         finally:
+            member.moves_on()
             self._note(member, monotonic())
 
     def _note(self, member: Member, busy_since: float | None) -> None:
@@ -227,6 +267,25 @@ class Driver:
             rest.deadline, rest.over = (rest.deadline, True) if deadline is None else (deadline, rest.over)
             self.changed.notify_all()
 
+    def set_alarm(self, ring: Callable[[], None], instant: float | None) -> None:
+        """Stop at `instant` on the way to a later one, and call `ring`; do so no longer if it is None."""
+        with self.changed:
+            if instant is None:
+                self._alarms.pop(ring, None)
+            else:
+                self._alarms[ring] = instant
+
+    def _ring(self) -> None:
+        now = self.clock.now()
+        with self.changed:
+            due = [ring for ring, instant in self._alarms.items() if instant <= now]
+            for ring in due:
+                del self._alarms[ring]
+            if due:
+                self._quiet_until = monotonic() + LAST_CHANCE  # to act on it, before time goes on
+        for ring in due:
+            ring()
+
     def _rest_really(self, rest: Rest) -> None:
         left = None if rest.deadline is None else max(0.0, rest.deadline - self.clock.now())
         with self.changed:
@@ -235,6 +294,8 @@ class Driver:
     def _has_turn(self, rest: Rest, now: float, event: float | None) -> bool:
         """Return whether `rest` shall move the clock now; if not, wait until something has changed."""
         with self.changed:
+            if rest.over:
+                return False  # it was notified since we looked
             pause = self._pause(rest, now, event)
             if rest.over or self.over:
                 return False
@@ -270,6 +331,7 @@ class Driver:
         walked = False
         try:
             walked = self._move_towards(rest.deadline)
+            self._ring()
             rest.refused_since = None
         except RuntimeError:
             # Somebody outside moves the clock and waits for a hook, perhaps for the one that this thread answers.
@@ -282,15 +344,17 @@ class Driver:
                 for other in notifiable:
                     other.saw_events |= walked
                 if (walked and notifiable) or rest.refused_since is not None:
-                    self._quiet_until = monotonic() + CHANCE
+                    self._quiet_until = max(self._quiet_until, monotonic() + CHANCE)
                 self.changed.notify_all()
 
     def _move_towards(self, deadline: float | None) -> bool:
-        """Move the clock to the next event, or to `deadline` if that is earlier; return whether there was an event."""
+        """Move the clock to the next event, alarm or `deadline`, the earliest; return whether there was an event."""
         event, now = self.clock.next_event_at(), self.clock.now()
         if deadline is None and (event is None or event <= now):
             return self.clock.advance_to_next_event()
-        ends = math.inf if deadline is None else deadline
+        with self.changed:
+            stops = [instant for instant in self._alarms.values() if instant > now]
+        ends = min([math.inf if deadline is None else deadline, *stops])
         target = event if event is not None and now < event < ends else ends
         try:
             self.clock.advance_to(target)

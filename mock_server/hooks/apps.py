@@ -7,10 +7,12 @@ import inspect
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from io import BytesIO
-from threading import Thread
+from pathlib import Path
+from threading import Thread, get_ident
 from typing import Any, TypeVar
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -30,8 +32,9 @@ class AppDeliverer:
     Calls `app` for each delivery; what it raises is logged, and counts as a 500.
 
     A WSGI application runs in the thread that moves the clock, so that a test's own database handles work in it. An
-    ASGI one runs in a thread and an event loop of its own, for there may be a loop in the calling thread; its lifespan
-    events are not sent.
+    ASGI one runs in a thread and an event loop of its own for each webhook, for there may be a loop in the calling
+    thread. Its lifespan events are not sent, and what it keeps from one call to the next must not belong to a loop: an
+    application that needs that is to be served on a port.
 
     Args:
         app: the application.
@@ -44,34 +47,60 @@ class AppDeliverer:
         self._app = app
         self._is_asgi = inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)
         self._timeout = timeout
+        self._threads: set[int] = set()
 
-    def deliver(self, delivery: Delivery) -> Future[Receipt]:
-        """Call the application; see `Deliverer`."""
+    @property
+    def runs_here(self) -> bool:
+        """Whether the application is what runs in this thread."""
+        return get_ident() in self._threads
+
+    def deliver(self, delivery: Delivery, *, here: bool = False) -> Future[Receipt]:
+        """
+        Call the application; see `Deliverer`.
+
+        Args:
+            delivery: the webhook.
+            here: call a WSGI application in this thread. What it raises beyond Exception, as pytest.fail does, goes on.
+        """
         future: Future[Receipt] = Future()
         future.set_running_or_notify_cancel()
-        if self._is_asgi:
-            Thread(target=self._attempt, args=(delivery, future), name="fluxmock-hook-app", daemon=True).start()
-        else:
+        if here and not self._is_asgi:
             self._attempt(delivery, future)
+        else:
+            thread = Thread(target=self._attempt_apart, args=(delivery, future), name="fluxmock-hook-app", daemon=True)
+            thread.start()
         return future
 
     def close(self) -> None:
         """Do nothing: an attempt under way ends by itself."""
 
+    def _attempt_apart(self, delivery: Delivery, future: Future[Receipt]) -> None:
+        try:
+            self._attempt(delivery, future)
+        except BaseException as problem:  # noqa: BLE001 - it has no thread to go on in but this
+            _log.warning("the application that receives %s failed", shown_url(delivery.url), exc_info=problem)
+            if not future.done():
+                future.set_result(Receipt(500, f"the application raised {_where(problem)}"))
+
     def _attempt(self, delivery: Delivery, future: Future[Receipt]) -> None:
         started = time.perf_counter()
-        status, error = None, None
+
+        def answered(status: int | None, error: str | None = None) -> None:
+            if not future.done():
+                future.set_result(Receipt(status, error, elapsed=time.perf_counter() - started))
+
         target = parse_hook_url(delivery.url)
+        self._threads.add(get_ident())
         try:
-            status = (
-                asyncio.run(self._call_asgi(delivery, target)) if self._is_asgi else self._call_wsgi(delivery, target)
-            )
-        except TimeoutError:
-            error = f"no answer within {self._timeout:g} s"
+            if self._is_asgi:
+                asyncio.run(self._call_asgi(delivery, target, answered))
+            else:
+                answered(self._call_wsgi(delivery, target))
         except Exception as problem:  # noqa: BLE001 - a receiver's fault is what the attempt came to
-            _log.warning("the application that receives %s failed", delivery.url, exc_info=problem)
-            status = 500
-        future.set_result(Receipt(status, error, elapsed=time.perf_counter() - started))
+            _log.warning("the application that receives %s failed", shown_url(delivery.url), exc_info=problem)
+            answered(500, f"the application raised {_where(problem)}")
+        finally:
+            self._threads.discard(get_ident())
 
     def _call_wsgi(self, delivery: Delivery, target: HookTarget) -> int:
         path, _, query = target.path.partition("?")
@@ -112,7 +141,9 @@ class AppDeliverer:
                 answer.close()
         return int(_of_last(started)[:3])
 
-    async def _call_asgi(self, delivery: Delivery, target: HookTarget) -> int:
+    async def _call_asgi(
+        self, delivery: Delivery, target: HookTarget, answered: Callable[[int | None, str | None], None]
+    ) -> None:
         path, _, query = target.path.partition("?")
         headers = [("Host", target.authority), *delivery_headers(delivery)]
         scope = {
@@ -143,11 +174,32 @@ class AppDeliverer:
             if message["type"] == "http.response.start":
                 statuses.append(message["status"])
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                answered(_of_last(statuses), None)  # what it does afterwards, in the background, is its own affair
                 done.set()
 
-        async with asyncio.timeout(self._timeout):
-            await self._app(scope, receive, send)
-        return _of_last(statuses)
+        call = asyncio.ensure_future(self._app(scope, receive, send))
+        ended = asyncio.ensure_future(done.wait())
+        await asyncio.wait({call, ended}, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not call.done() and not done.is_set():
+            call.cancel()
+            answered(None, f"no answer within {self._timeout:g} s")
+            return
+        await call
+        answered(_of_last(statuses), None)
+
+
+def shown_url(url: str) -> str:
+    """Return a hook URL without what may be secret in it."""
+    return url.partition("?")[0]
+
+
+def _where(problem: BaseException) -> str:
+    """Say what was raised, and where in the application."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    last = frames[-1] if frames else None
+    place = f" at {Path(last.filename).name}:{last.lineno}" if last else ""
+    return f"{type(problem).__name__}: {str(problem)[:200]}{place}"
 
 
 def _wsgi_name(name: str) -> str:

@@ -240,7 +240,8 @@ class Connection(asyncio.Protocol):
         if self.eof or self.server.stopping:
             self.transport.close()
         else:
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # the client may just have reset the connection
+                self.transport.write_eof()
             self.deadline = self.server.tick + self.server.linger_ticks
 
     def _proceed(self) -> None:

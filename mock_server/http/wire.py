@@ -102,6 +102,28 @@ def steps(wire: Wire, response: Response, ending: bytes) -> Iterator[Step]:
         wait = wire.pause
 
 
+_ENDS = {End.KEEP: "", End.CLOSE: "closed", End.HALF_CLOSE: "half closed", End.RESET: "reset"}
+
+
+def wire_words(wire: Wire) -> str:
+    """Say what is done to an answer, for a person; empty when it is simply written."""
+    end = _ENDS[wire.end]
+    if wire.silent:
+        parts = [f"{end} without an answer" if end else "no answer at all"]
+    else:
+        parts = [
+            f"Content-Length wrong by {wire.length_error:+}" if wire.length_error else "",
+            f"in chunks of {', '.join(map(str, wire.chunks))} bytes" if wire.chunks else "",
+            f"{wire.piece} bytes at a time, {wire.pause:g} s apart" if wire.piece else "",
+            "" if wire.body_bytes is None else f"body cut after {wire.body_bytes} bytes",
+            end,
+            "" if wire.idle is None else f"closed after {wire.idle:g} idle s",
+        ]
+    late = f"{wire.delay:.3g} s late" if wire.delay else ""
+    held = "held back for a webhook" if wire.until is not None else ""
+    return ", ".join(filter(None, [held, late, *parts]))
+
+
 def _chunked(body: bytes, sizes: tuple[int, ...]) -> bytes:
     pieces, start = [], 0
     for size in cycle(sizes):

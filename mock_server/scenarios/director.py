@@ -82,8 +82,8 @@ class Director:
         sending = self._calls[Target.HOOK, job]
         effect = self._dispatch(order, job, sending)
         if not effect.copies:
-            # A first sending that is lost was never made; one that somebody asks for all the same is.
-            return None if sending > 1 else delivery
+            # What a rule for all sendings drops, or for the first, is not sent by itself: somebody asks for it.
+            return None if effect.lost and sending > 1 else delivery
         kind = delivery.content_type if effect.content_type is None else effect.content_type
         body = editing.edited(effect.edit, delivery.body)[: effect.body_bytes]
         return replace(delivery, body=body, content_type=kind)

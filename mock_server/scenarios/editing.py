@@ -13,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def edited(edit: Edit, body: bytes) -> bytes:
-    """Return `body`, changed; one that is empty has no fields to change."""
+    """Return `body`, changed; one that is empty or no JSON has no fields to change."""
     if edit.body is not None:
         body = edit.body.encode("utf-8", "surrogatepass")
     if body and (edit.set or edit.remove or edit.rename):
@@ -34,7 +34,10 @@ def words(edit: Edit) -> list[str]:
 
 
 def _with_other_fields(edit: Edit, body: bytes) -> bytes:
-    value = orjson.loads(body)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
     for pointer in edit.remove:
         parent, name = _find(value, pointer)
         if isinstance(parent, dict):
@@ -57,6 +60,8 @@ def _find(value: Any, pointer: str) -> tuple[Any, str]:
 def _renamed(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {names.get(name, name): _renamed(inner, names) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_renamed(inner, names) for inner in value]
     return value
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import logging
+import math
+import re
 import time
+from collections.abc import Collection, Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +20,31 @@ import yaml
 
 from mock_server import resources
 from mock_server.errors import SettingsError
-from mock_server.scenarios.rules import Scenario, read_scenario
+from mock_server.scenarios.rules import Scenario, read_pattern, read_scenario
+from mock_server.settings import Settings
 
 _LARGEST = 1024 * 1024
+_TOO_LARGE = f"expected a scenario of at most {_LARGEST} bytes"
+_LONGEST_QUOTE = 120
+_LONGEST_WORDS = 300
+_MOST_PROBLEMS = 20
+_DEEPEST = 100
+_LONGEST_WITH_LINES = 256 * 1024
 _LOOK_SECONDS = 0.5
+_SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 _log = logging.getLogger("fluxmock.scenario")
 
 
 class _Loader(yaml.SafeLoader):
     """
-    YAML as JSON's superset: `on`, `no` and dates are texts, as anyone would think who does not know YAML 1.1.
+    YAML as JSON's superset: `on`, `no`, `16:9`, `010` and dates are texts, as anyone would think who does not know 1.1.
 
-    A name that stands twice is an error, not silently the later one.
+    A name that stands twice is an error, not silently the later one. So is what JSON has no type for.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in names:
                 problem = f"{key.value!r} stands twice in one place: delete one of them"
                 raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
@@ -39,13 +52,28 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_TAG = "tag:yaml.org,2002:"
 _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
         for tag, pattern in found
-        if not (tag.endswith("timestamp") or (tag.endswith("bool") and first not in "tTfF"))
+        if tag in {f"{_TAG}null", f"{_TAG}merge"} or (tag == f"{_TAG}bool" and first in "tTfF")
     ]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(f"{_TAG}int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    f"{_TAG}float",
+    re.compile(
+        r"(?:[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+    ),
+    list("-+.0123456789"),
+)
+_Loader.yaml_constructors = {
+    tag: construct
+    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.removeprefix(_TAG) in {"null", "bool", "int", "float", "str", "seq", "map"}
 }
 
 
@@ -68,21 +96,25 @@ def find_scenario(name: str) -> Scenario:
     path, ready = Path(name), library()
     if name in ready:
         path = ready[name]
-    elif not path.exists():
+    elif not _exists(path):
         close = difflib.get_close_matches(name, ready, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(ready)}"
-        raise ScenarioError(f"{name}: expected a file, or the name of a ready-made scenario; {hint}")
+        raise ScenarioError(f"{_short(name)}: expected a file, or the name of a ready-made scenario; {hint}")
     return load_scenario(path)
 
 
 def load_scenario(path: Path) -> Scenario:
     """Return the scenario in a file; raises ScenarioError."""
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ScenarioError(f"{path}: expected a scenario of at most {_LARGEST} bytes")
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: expected a readable file in UTF-8: {error}") from None
+        with path.open("rb") as file:
+            # A device has no size and no end, so what is read is what counts.
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ScenarioError(f"{_short(str(path))}: {_TOO_LARGE}")
+        text = data.decode("utf-8")
+    except (OSError, ValueError) as error:
+        what = error.strerror if isinstance(error, OSError) else error
+        raise ScenarioError(f"{_short(str(path))}: expected a readable file in UTF-8: {what}") from None
     return parse_scenario(text, str(path))
 
 
@@ -91,38 +123,148 @@ def parse_scenario(text: str, name: str = "scenario") -> Scenario:
     Return the scenario that `text` describes; `name` stands in its errors.
 
     Raises:
-        ScenarioError: it is no YAML, or no scenario.
+        ScenarioError: it is no YAML and no JSON, or no scenario.
     """
+    if len(text) > _LARGEST:
+        raise ScenarioError(f"{name}: {_TOO_LARGE}")
+    data = _parsed(text, name)
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe one
-        tree = yaml.compose(text, Loader=_Loader)
+        problems = list(islice(_problems(data), _MOST_PROBLEMS))
+    except ValueError as error:
+        raise ScenarioError(f"{name}: expected names that are texts, and no deep nesting: {error}") from None
+    if problems:
+        tree = _tree(text)
+        raise ScenarioError("\n".join(dict.fromkeys(_worded(name, tree, path, words) for path, words in problems)))
+    return read_scenario(data)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # the name is too long to be one
+        return False
+
+
+def _parsed(text: str, name: str) -> Any:
+    """Return the data in `text`, which is JSON if it can be: YAML 1.1 reads some JSON otherwise, or not at all."""
+    try:
+        if text.lstrip("\ufeff \t\r\n").startswith("{"):
+            try:
+                return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_named_once, parse_constant=_no_number)
+            except json.JSONDecodeError:
+                pass  # mappings of YAML may begin with a brace, too
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe one
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise ScenarioError(f"{name}{line}: expected YAML or JSON: {problem}") from None
+        raise ScenarioError(f"{name}{line}: expected YAML or JSON: {_short(problem)}") from None
     except RecursionError:
         raise ScenarioError(f"{name}: expected a scenario, got something nested too deep") from None
+    except (LookupError, ValueError) as error:  # a value that its tag does not allow, or a number of very many digits
+        raise ScenarioError(f"{name}: expected YAML or JSON: {_short(str(error))}") from None
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in data:
+            raise ValueError(f"{_short(name)!r} stands twice in one place: delete one of them")
+        data[name] = value
+    return data
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _tree(text: str) -> yaml.Node | None:
+    """Return what knows the lines; None when YAML 1.1 cannot read it as it is JSON, or when that took seconds."""
+    if len(text) > _LONGEST_WITH_LINES:
+        return None
     try:
-        problems = [_word(name, tree, data, error) for error in _validator().iter_errors(data)]
-    except ValueError as error:
-        raise ScenarioError(f"{name}: expected names that are texts, and no deep nesting: {error}") from None
-    if problems:
-        raise ScenarioError("\n".join(dict.fromkeys(problems)))
-    scenario = read_scenario(data)
-    for index, rule in enumerate(scenario.rules):
-        for what, span in (("calls", rule.calls), ("job", rule.job)):
-            if span.first > span.last:
-                place = f"{name}:{_line(tree, ['rules', index, what])}: at /rules/{index}/{what}"
-                raise ScenarioError(f"{place}: no number lies in this range: swap its ends")
-    return scenario
+        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError):
+        return None
+    return node
+
+
+_Problem = tuple[list[str | int], str]
+
+
+def _problems(data: Any) -> Iterator[_Problem]:
+    """Yield what is wrong with `data`, and where."""
+    sound = True
+    for error in _validator().iter_errors(data):
+        sound = False
+        yield _word(data, error)
+    if sound:
+        yield from _unwritable(data, [])
+        yield from _meaningless(data)
+
+
+def _unwritable(value: Any, path: list[str | int]) -> Iterator[_Problem]:
+    """Yield what could not be written into a body; a whole one may well be text that is no Unicode."""
+    if len(path) > _DEEPEST:
+        yield path[:_DEEPEST], f"expected values that are nested at most {_DEEPEST} deep"
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _unwritable(name, path)
+            yield from _unwritable(inner, [*path, name])
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _unwritable(inner, [*path, index])
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        yield path, f"expected a whole number of at most 64 bits, got {_short(str(value))}"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, f"expected a number that JSON has, got {value}"
+    elif isinstance(value, str) and not (len(path) == 4 and path[-1] == "body"):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            yield path, "expected text in Unicode, got half of a surrogate pair"
+
+
+def _meaningless(data: dict[str, Any]) -> Iterator[_Problem]:
+    """Yield what the schema lets pass although it cannot be played."""
+    for name, value in data.get("settings", {}).items():
+        if name not in _SETTINGS:
+            yield ["settings", name], _unknown("", [name], _SETTINGS)
+            continue
+        try:
+            Settings.of(**{name: value})
+        except SettingsError as error:
+            yield ["settings", name], _short(str(error), _LONGEST_WORDS)
+    for index, rule in enumerate(data["rules"]):
+        scope: list[str | int] = ["rules", index]
+        pattern = rule.get("where", {}).get("prompt_pattern")
+        if pattern is not None:
+            try:
+                read_pattern(pattern)
+            except ValueError as error:
+                yield [*scope, "where", "prompt_pattern"], _short(str(error), _LONGEST_WORDS)
+        for what in ("calls", "job"):
+            ends = rule.get(what)
+            first, last = (ends.get("from", 1), ends.get("to")) if isinstance(ends, dict) else (0, None)
+            if isinstance(ends, list):
+                first, last = ends
+            if last is not None and first > last:
+                yield [*scope, what], "no number lies in this range: swap its ends"
+
+
+def ready_made(name: str) -> Scenario | None:
+    """Return the ready-made scenario of that name, or None."""
+    return _loaded(name) if name in _names() else None
 
 
 @cache
-def ready_made(name: str) -> Scenario | None:
-    """Return the ready-made scenario of that name, or None."""
-    path = library().get(name)
-    return None if path is None else load_scenario(path)
+def _names() -> frozenset[str]:
+    return frozenset(library())
+
+
+@cache
+def _loaded(name: str) -> Scenario:
+    return load_scenario(library()[name])
 
 
 class WatchedScenario:
@@ -176,16 +318,25 @@ def _validator() -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(_schema(), validate_formats=True)
 
 
-def _word(name: str, tree: yaml.Node | None, data: Any, error: jsonschema_rs.ValidationError) -> str:
-    path, message = list(error.instance_path), error.message
+def _word(data: Any, error: jsonschema_rs.ValidationError) -> _Problem:
+    path, message = list(error.instance_path), _short(error.message)
     if error.schema_path[-1] == "oneOf" and isinstance(error.instance, dict) and "then" in error.instance:
         # Which alternative was meant is told by `on`; its own errors say more than that none fits.
         path, message = _about_then(path, error.instance) or (path, message)
     elif error.kind.name == "additionalProperties":
         message = _about_names(message, error.instance, path)
-    message = _like(path, data) or message
+    return path, _like(path, data) or message
+
+
+def _worded(name: str, tree: yaml.Node | None, path: list[str | int], message: str) -> str:
     line = _line(tree, path)
-    return f"{name}{f':{line}' if line else ''}: at /{'/'.join(map(str, path))}: {message[:400]}"
+    return f"{name}{f':{line}' if line else ''}: at /{_short('/'.join(map(str, path)))}: {message}"
+
+
+def _short(text: str, longest: int = _LONGEST_QUOTE) -> str:
+    """Return `text` without its middle where it is long: whatever a file holds must not come out in an error."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
 def _about_then(path: list[str | int], rule: dict[str, Any]) -> tuple[list[str | int], str] | None:
@@ -193,7 +344,7 @@ def _about_then(path: list[str | int], rule: dict[str, Any]) -> tuple[list[str |
     part = {"job": "fate", "hook": "delivery"}.get(str(rule.get("on")), "answer")
     schema = {**definitions[part], "$defs": definitions}
     for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(rule["then"]):
-        message = error.message
+        message = _short(error.message)
         if error.kind.name == "propertyNames" and list(error.instance_path) == ["headers"]:
             message = "expected names of headers, but not Content-Length or Transfer-Encoding, which `wire` is about"
         elif error.kind.name == "additionalProperties":
@@ -224,12 +375,12 @@ def _about_names(message: str, value: Any, path: list[str | int]) -> str:
     return _unknown(message, value, part["properties"])
 
 
-def _unknown(message: str, value: Any, known: dict[str, Any]) -> str:
+def _unknown(message: str, value: Any, known: Collection[str]) -> str:
     for name in value:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-            return f"{name!r} is unknown; {hint}"
+            return f"{_short(name)!r} is unknown; {hint}"
     return message
 
 

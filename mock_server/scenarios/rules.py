@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +17,7 @@ from typing import Any
 from mock_server.model import Order, Plan
 
 _ENDLESS = 10**12
+_PROMPT_LOOKED_AT = 2000
 
 
 class Target(StrEnum):
@@ -31,7 +33,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which orders a rule is for; None is all."""
+    """Which orders a rule is for; None is all. The pattern sees the first 2,000 characters of a prompt."""
 
     prompt: str | None = None
     prompt_pattern: re.Pattern[str] | None = None
@@ -42,7 +44,10 @@ class Where:
         """Whether `order` is one of them."""
         return (
             (self.prompt is None or self.prompt.lower() in order.prompt.lower())
-            and (self.prompt_pattern is None or self.prompt_pattern.search(order.prompt) is not None)
+            and (
+                self.prompt_pattern is None
+                or self.prompt_pattern.search(order.prompt, 0, _PROMPT_LOOKED_AT) is not None
+            )
             and (self.mode is None or self.mode == order.mode)
             and (self.size is None or self.size == order.size)
         )
@@ -93,7 +98,7 @@ class Delay:
         if self.kind == "lognormal":
             # Box and Muller's way to a normal number; a share of 0 has no logarithm.
             normal = math.sqrt(-2 * math.log(max(share, 1e-12))) * math.cos(2 * math.pi * other)
-            return min(self.a * math.exp(self.b * normal), 86400.0)
+            return min(self.a * math.exp(min(self.b * normal, 700.0)), 86400.0)
         return self.a
 
 
@@ -146,6 +151,7 @@ class Dispatch:
 
     Args:
         copies: how often it is sent; 0 is never.
+        lost: the sending gets lost on its way, even one that is made by hand.
         delay: how late, in seconds.
         when: what it waits for.
         edit: what is different about its body.
@@ -154,6 +160,7 @@ class Dispatch:
     """
 
     copies: int = 1
+    lost: bool = False
     delay: float = 0.0
     when: Moment = Moment.JOB_ENDS
     edit: Edit = Edit()
@@ -218,23 +225,48 @@ def all_goes_well() -> Scenario:
 
 
 def read_scenario(data: Mapping[str, Any]) -> Scenario:
-    """Return the scenario that `data` describes, which fits `schemas/scenario.schema.json`."""
+    """
+    Return the scenario that `data` describes, which fits `schemas/scenario.schema.json`.
+
+    Raises:
+        ValueError: a `prompt_pattern` is no regular expression of Python.
+    """
     return Scenario(
         name=data["name"],
         story=data.get("story", ""),
-        rules=tuple(map(_rule, data["rules"])),
+        rules=tuple(_rule(_with_ints(rule)) for rule in data["rules"]),
         settings=data.get("settings", {}),
     )
+
+
+def read_pattern(text: str) -> re.Pattern[str]:
+    """Return the regular expression that `text` is; raises ValueError with what is wrong in Python's words."""
+    try:
+        with warnings.catch_warnings():
+            # That another version of Python may read it otherwise is nothing to stop for.
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"expected a regular expression (regex) in the syntax of Python: {error}") from None
+
+
+def _with_ints(value: Any) -> Any:
+    """Return `value` with 2 for 2.0, which JSON Schema takes for an integer too; what goes into bodies stays."""
+    if isinstance(value, Mapping):
+        return {name: inner if name == "set" else _with_ints(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_ints(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _rule(data: Mapping[str, Any]) -> Rule:
     on, where = data["on"], dict(data.get("where", {}))
     if "prompt_pattern" in where:
-        where["prompt_pattern"] = re.compile(where["prompt_pattern"])
+        where["prompt_pattern"] = read_pattern(where["prompt_pattern"])
     job = data.get("job")
     return Rule(
         on=frozenset({Target.GENERATE, Target.EDITS} if on == "submit" else {Target(on)}),
-        then=_effect(on, data["then"]),
+        then=_effect(on, data["then"], "calls" in data),
         where=Where(**where),
         job=Span(*job) if isinstance(job, list) else Span() if job is None else Span(job, job),
         calls=_calls(data.get("calls", {})),
@@ -249,14 +281,16 @@ def _calls(data: int | Mapping[str, int]) -> Span:
     return Span(data.get("from", every), data.get("first", data.get("to", _ENDLESS)), every)
 
 
-def _effect(on: str, then: Mapping[str, Any]) -> Effect:
+def _effect(on: str, then: Mapping[str, Any], counted: bool) -> Effect:
     if on == "job":
         return Fate(**then)
     fields = dict(then)
     edit = {name: fields.pop(name) for name in ("body", "set", "remove", "rename", "coding") if name in fields}
     fields["edit"] = Edit(**edit | {"remove": tuple(edit.get("remove", ()))})
     if on == "hook":
-        fields["copies"] = 0 if fields.pop("drop", False) else then.get("copies", 1)
+        dropped = fields.pop("drop", False)
+        fields["copies"] = 0 if dropped else then.get("copies", 1)
+        fields["lost"] = dropped and counted
         fields["when"] = Moment(then.get("when", Moment.JOB_ENDS))
         return Dispatch(**fields)
     fields["accepted"] = then.get("accepted", then.get("status", 200) < 300 and "redirect" not in then)

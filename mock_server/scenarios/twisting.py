@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mock_server.contract import Contract
 from mock_server.exchange import Answer
-from mock_server.http.wire import End, Wire
+from mock_server.http.wire import End, Wire, wire_words
 from mock_server.render import refused
 from mock_server.scenarios import editing
 from mock_server.scenarios.rules import Turn
@@ -44,7 +44,7 @@ def twisted(turn: Turn | None, answer: Answer) -> Answer:
         fields = dict(twist.wire)
         end = End(fields.pop("end", "keep"))
         wire = Wire(delay=seconds, end=end, **{**fields, "chunks": tuple(fields.get("chunks", ()))})
-    lint = (*answer.lint, f"the scenario changed this answer: {_words(turn)}")
+    lint = (*answer.lint, f"the scenario changed this answer: {_words(turn, wire)}")
     return Answer(
         status, body, headers, answer.explanation, lint, answer.job_id, answer.uploads, wire=wire, twisted=True
     )
@@ -56,13 +56,12 @@ def held_back(answer: Answer, until: Future[None]) -> Answer:
     return replace(answer, wire=replace(answer.wire or Wire(), until=until), lint=lint, twisted=True)
 
 
-def _words(turn: Turn) -> str:
+def _words(turn: Turn, wire: Wire | None) -> str:
     twist = turn.twist
     parts = [
         f"status {twist.status}" if twist.status else "",
         "redirected" if twist.redirect is not None else "",
         *editing.words(twist.edit),
-        f"{turn.seconds:.3g} s late" if turn.seconds else "",
-        ", ".join(f"{name} {value}" for name, value in twist.wire.items()),
+        wire_words(wire) if wire is not None else "",
     ]
     return ", ".join(filter(None, parts)) or "its headers"

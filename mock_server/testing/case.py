@@ -1,16 +1,12 @@
-"""What the pytest plugin needs once a test uses it: what its markers say, its world, and the story of that."""
+"""One test's stay on the emulator: its world, and the story of that."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Any, NoReturn
-
-import pytest
+from typing import Any
 
 from mock_server.control import TenantControl
 from mock_server.errors import SettingsError
@@ -18,11 +14,10 @@ from mock_server.exchange import mask
 from mock_server.model import Account
 from mock_server.scenarios.rules import Scenario
 from mock_server.serving import Server
-from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.testing import timeline
-
-_OURS = frozenset({"env", "allow_real_host", "scenario"})
+from mock_server.testing.marker import OURS
+from mock_server.testing.real_host import BlockedCalls
 
 
 class Case:
@@ -32,21 +27,20 @@ class Case:
         self._server = server
         self._key = key
         self._tenant: Tenant | None = None
-        self._foreign: list[Tenant] = []
         self._strays = server.strays.written
-        self._others = {tenant.key for tenant in server.world.tenants()}
+        self._others = {tenant.key: (tenant, tenant.journal.written) for tenant in server.world.tenants()}
 
     def make(self, chosen: Mapping[str, Any]) -> TenantControl:
         """
         Make the test's world.
 
         Args:
-            chosen: what `chosen_by` returned. The settings of a scenario count where nothing else is said.
+            chosen: what `marker.chosen_by` returned. The settings of a scenario count where nothing else is said.
 
         Raises:
             SettingsError: a setting or the scenario cannot be used.
         """
-        settings = {name: value for name, value in chosen.items() if name not in _OURS}
+        settings = {name: value for name, value in chosen.items() if name not in OURS}
         scenario = _scenario(chosen.get("scenario"))
         self._server.world.reset(self._key, **{**(scenario.settings if scenario else {}), **settings})
         control = self._server.tenant(self._key)
@@ -55,28 +49,46 @@ class Case:
         return control
 
     def close(self) -> None:
-        """Forget the test's world, and those of other keys that it used; what it shows when it fails is kept."""
-        world = self._server.world
-        self._tenant = world.tenant(self._key)
-        world.forget(self._key)
-        self._foreign = self._foreigners()
-        for tenant in self._foreign:
-            world.forget(tenant.key)
+        """
+        Forget the test's world; what it shows when it fails is kept.
 
-    def story(self, again: list[str], encoding: str) -> str:
-        """Return what happened, and how to see it `again`."""
+        Those of other keys stay, for a fixture of a module or the session may have asked for one of them in this test.
+        """
+        self._tenant = self._server.world.tenant(self._key)
+        self._server.world.forget(self._key)
+
+    def story(self, again: list[str], blocked: BlockedCalls | None, *, width: int, encoding: str) -> str:
+        """
+        Return what happened, and how to see it again.
+
+        Args:
+            again: arguments with which pytest runs the test again, but for the seed.
+            blocked: what was kept from the real host.
+            width: columns of where it will be shown.
+            encoding: of where it will be shown.
+        """
         tenant = self._tenant or self._server.world.tenant(self._key)
         jobs, store, settings = tenant.current_jobs(), tenant.store, tenant.settings
-        lane = timeline.render(jobs, tenant.journal, store.postings[0].at, encoding=encoding)
-        spent = store.balances[Account.SPENT]
+        lane = timeline.render(
+            jobs,
+            tenant.journal,
+            store.postings[0].at,
+            deliveries=tuple(store.deliveries.values()),
+            timed=settings.rules.timed,
+            width=width,
+            encoding=encoding,
+        )
+        spent, reserved = store.balances[Account.SPENT], store.balances[Account.RESERVED]
         words = (
             f"seed {settings.seed}, contract {settings.contract}, clock {_pace(tenant)}, key {mask(self._key)}, "
-            f"spent {spent:f} of {settings.balance:f} quota units"
+            f"spent {spent:f}{f', reserved {reserved:f}' if reserved else ''} of {settings.balance:f} quota units"
         )
         if tenant.journal.dropped:
             words += f"; the oldest {tenant.journal.dropped} entries of the journal are gone"
+        footer = [*self._elsewhere(), f"blocked: {blocked}" if blocked and blocked.hosts else "", words]
         command = shlex.join(["pytest", *again, "--fluxmock-seed", str(settings.seed)])
-        return "\n".join([lane, "", *self._elsewhere(), timeline.in_encoding(words, encoding), f"again: {command}"])
+        told = [timeline.in_encoding(line, encoding) for line in footer if line]
+        return "\n".join([lane, "", *told, f"again: {command}"])
 
     def _elsewhere(self) -> Iterator[str]:
         """Tell of the calls in this test that did not reach its world."""
@@ -84,18 +96,19 @@ class Case:
         if missed:
             last = self._server.strays.requests[-1]
             yield f"without a key, or off the API: {_calls(missed)}; the last: {last.explanation or last.path}"
-        for tenant in self._foreigners() if self._tenant is None else self._foreign:
-            yield (
-                f"with another key, so not in this world: {_calls(tenant.journal.written)}, key {mask(tenant.key)}; "
-                f"send flux.api_key, which is also in TT_API_KEY"
-            )
+        for tenant in self._server.world.tenants():
+            count = 0 if tenant.key == self._key else self._called(tenant)
+            if count:
+                yield (
+                    f"with another key, so not in this world: {_calls(count)}, key {mask(tenant.key)}; "
+                    f"send flux.api_key, which is also in TT_API_KEY"
+                )
 
-    def _foreigners(self) -> list[Tenant]:
-        return [
-            tenant
-            for tenant in self._server.world.tenants()
-            if tenant.key != self._key and tenant.key not in self._others
-        ]
+    def _called(self, tenant: Tenant) -> int:
+        """Return how many calls came to `tenant` since the test began."""
+        known, written = self._others.get(tenant.key, (tenant, 0))
+        before = written if known is tenant else 0  # made anew, it counts from 1 again
+        return sum(entry.number > before for entry in tenant.journal.requests)
 
 
 def _scenario(source: object) -> Scenario | None:
@@ -104,7 +117,16 @@ def _scenario(source: object) -> Scenario | None:
     # YAML takes 15 ms to import, and most tests play no scenario.
     from mock_server.scenarios.files import find_scenario, parse_scenario
 
-    return parse_scenario(json.dumps(source)) if isinstance(source, Mapping) else find_scenario(str(source))
+    if not isinstance(source, Mapping):
+        try:
+            return find_scenario(str(source))
+        except SettingsError as error:
+            raise SettingsError(f"scenario: {error}") from None
+    try:
+        text = json.dumps(source)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"scenario: expected data that JSON can hold: {error}") from None
+    return parse_scenario(text)
 
 
 def _calls(count: int) -> str:
@@ -114,63 +136,6 @@ def _calls(count: int) -> str:
 def _pace(tenant: Tenant) -> str:
     clock = tenant.clock
     return "auto" if clock.auto else "frozen" if clock.rate == 0 else "real" if clock.rate == 1 else f"x{clock.rate:g}"
-
-
-def chosen_by(node: pytest.Item) -> dict[str, Any]:
-    """Return what the markers on a test, its class and its module say together; the closest counts."""
-    chosen: dict[str, Any] = {}
-    env: dict[str, object] = {}
-    for marker in reversed(list(node.iter_markers("fluxmock"))):
-        if marker.args:
-            _refuse(f"expected settings by name, as in clock='frozen', got {marker.args[0]!r}")
-        named = marker.kwargs.get("env", {})
-        if not isinstance(named, Mapping):
-            _refuse(f"env: expected variables as in env={{'MY_API_URL': '{{url}}'}}, got {named!r}")
-        chosen |= marker.kwargs
-        env |= named
-    return {**chosen, "env": env}
-
-
-def check_names(chosen: Mapping[str, object]) -> None:
-    """Fail the test that chose a setting which does not exist."""
-    known = _OURS | {field.name for field in dataclasses.fields(Settings)}
-    for name in sorted(chosen.keys() - known):
-        _refuse(f"{name}: no such setting; expected one of {', '.join(sorted(known))}")
-
-
-def _refuse(problem: str) -> NoReturn:
-    pytest.fail(f"@pytest.mark.fluxmock: {problem}", pytrace=False)
-
-
-@contextmanager
-def in_plain_words(where: str) -> Iterator[None]:
-    """Make of a SettingsError a failure without a traceback, which says that the mistake is in `where`."""
-    try:
-        yield
-    except SettingsError as error:
-        pytest.fail(f"{where}: {error}", pytrace=False)
-
-
-def variables(lines: Iterable[str], more: Mapping[str, object], control: TenantControl) -> dict[str, str]:
-    """
-    Return the environment variables for a test, with {url} and {api_key} filled in.
-
-    Args:
-        lines: as NAME=VALUE.
-        more: by name; these count where both name one.
-        control: the test's world.
-    """
-    named: dict[str, object] = {}
-    for line in lines:
-        name, equals, value = (part.strip() for part in line.partition("="))
-        if not name or not equals:
-            pytest.fail(f"fluxmock_env: expected a line such as MY_API_URL={{url}}, got {line!r}", pytrace=False)
-        named[name] = value
-    named |= more
-    return {
-        name: str(value).replace("{url}", control.url).replace("{api_key}", control.api_key)
-        for name, value in named.items()
-    }
 
 
 def key_of(nodeid: str) -> str:

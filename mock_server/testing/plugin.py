@@ -7,6 +7,7 @@ by the fixtures.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
@@ -15,7 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from mock_server.errors import SettingsError
-from mock_server.testing.real_host import guard_tls, real_host
+from mock_server.testing.real_host import (
+    BlockedCalls,
+    FluxmockWarning,
+    RealHostBlocked,
+    blocked_calls,
+    guard_late,
+    real_host,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from responses import RequestsMock
@@ -27,14 +36,22 @@ if TYPE_CHECKING:
     from mock_server.testing.case import Case
 
 _MARKER = (
-    "fluxmock(env={}, allow_real_host=False, scenario=None, **settings): how fluxmock behaves in a test: variables to "
-    "set ({url} and {api_key} are filled in), whether the real host may be called, a scenario to play, and settings "
-    'such as clock="frozen" or balance=5; on a function, class or module, and the closest counts'
+    "fluxmock(env={}, allow_real_host=False, scenario=None, drive=False, **settings): how fluxmock behaves in a test: "
+    "variables to set ({url} and {api_key} are filled in), whether the real host may be called, a scenario to play, "
+    "whether the test lives on the clock of its world (flux.clock.drive), and settings such as "
+    'clock="frozen" or balance=5; on a function, class or module, and the closest counts'
 )
+_DEFAULTS: Mapping[str, object] = {"clock": "auto"}
 _ENV = ("FLUXMOCK_BASE_URL={url}", "TT_API_KEY={api_key}")
 
+_PHASES = {"setup": "setup of the test", "call": "test", "teardown": "teardown of the test", None: "test"}
+_NARROWEST, _WIDEST, _WIDTH_UNKNOWN = 60, 160, 100
+
 _ENCODING = pytest.StashKey[str]()
+_WIDTH = pytest.StashKey[int]()
 _BLOCKED = pytest.StashKey[bool]()
+_CALLS = pytest.StashKey[BlockedCalls]()
+_CALLS_TOLD = pytest.StashKey[int]()
 _CASE: pytest.StashKey[Case] = pytest.StashKey()
 
 
@@ -50,21 +67,25 @@ class FluxHttpx(NamedTuple):
 
 @pytest.fixture(scope="session")
 def flux_settings() -> dict[str, object]:
-    """Settings for all tests of a run, as `mock_server.serve` takes them. Override it in a conftest.py."""
-    return {"clock": "auto"}
+    """
+    Settings for all tests of a run, as `mock_server.serve` takes them. Override it in a conftest.py.
+
+    What an override does not name stays as it is here: the clock is "auto".
+    """
+    return dict(_DEFAULTS)
 
 
 @pytest.fixture(scope="session")
 def flux_server(pytestconfig: pytest.Config, flux_settings: Mapping[str, object]) -> Iterator[Server]:
     """Run one emulator for the session, or for each worker of pytest-xdist."""
     from mock_server.serving import serve
-    from mock_server.testing.case import in_plain_words
+    from mock_server.testing.marker import check_settings, in_plain_words
 
-    if "key" in flux_settings:
-        pytest.fail("flux_settings: key cannot be set, for every test has an API key of its own", pytrace=False)
+    check_settings(flux_settings)
     # Every key is let in, whatever FLUXMOCK_KEY says: each test has one of its own. And nothing is logged, for a test
     # that looks at the log wants to see what its client wrote.
-    settings: dict[str, Any] = {"observer": None, **flux_settings, **_options(pytestconfig), "key": ()}
+    told = {**_DEFAULTS, **flux_settings, **_options(pytestconfig)}
+    settings: dict[str, Any] = {"observer": None, **told, "key": ()}
     with ExitStack() as stack:
         with in_plain_words("flux_settings"):
             server = stack.enter_context(serve(**settings))
@@ -76,16 +97,19 @@ def flux(
     request: pytest.FixtureRequest, flux_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TenantControl]:
     """Give the test a fresh world on the emulator: url, api_key, clock, jobs, ledger, spent, hooks, journal."""
-    from mock_server.testing.case import Case, chosen_by, in_plain_words, key_of, variables
+    from mock_server.testing.case import Case, key_of
+    from mock_server.testing.marker import chosen_by, in_plain_words, place_of, variables
 
-    case = Case(flux_server, key_of(request.node.nodeid))
+    case, where = Case(flux_server, key_of(request.node.nodeid)), place_of(request.node)
     chosen = chosen_by(request.node)
-    with in_plain_words("@pytest.mark.fluxmock"):
+    with in_plain_words(where):
         control = case.make(chosen)
-    for name, value in variables([*_ENV, *request.config.getini("fluxmock_env")], chosen["env"], control).items():
+    lines = [*_ENV, *request.config.getini("fluxmock_env")]
+    for name, value in variables(lines, chosen["env"], control, where).items():
         monkeypatch.setenv(name, value)
     request.node.stash[_CASE] = case
-    yield control
+    with control.clock.drive() if chosen.get("drive") else nullcontext():
+        yield control
     case.close()
 
 
@@ -182,6 +206,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     worker = getattr(config, "workerinput", {})
     config.stash[_ENCODING] = worker.get("fluxmock_encoding") or getattr(sys.stdout, "encoding", None) or "utf-8"
+    columns = worker.get("fluxmock_width") or shutil.get_terminal_size((_WIDTH_UNKNOWN, 0)).columns
+    config.stash[_WIDTH] = min(max(columns, _NARROWEST), _WIDEST)
     options = _options(config)
     if options:
         from mock_server.settings import Settings
@@ -196,16 +222,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist, which has no terminal, what that of the session can show."""
     node.workerinput["fluxmock_encoding"] = node.config.stash[_ENCODING]
+    node.workerinput["fluxmock_width"] = node.config.stash[_WIDTH]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Let a test call the real host if it is marked so, and forget its story in the end."""
-    guard_tls()
+    guard_late()
     allowed = [
         mark.kwargs["allow_real_host"] for mark in item.iter_markers("fluxmock") if "allow_real_host" in mark.kwargs
     ]
-    with real_host(blocked=not allowed[0]) if allowed else nullcontext():
+    with real_host(blocked=not allowed[0]) if allowed else nullcontext(), blocked_calls() as calls:
+        item.stash[_CALLS], item.stash[_CALLS_TOLD] = calls, 0
         try:
             return (yield)
         finally:
@@ -217,23 +245,49 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse a marker with settings that do not exist, even where nothing reads it."""
     if item.get_closest_marker("fluxmock") is not None:
-        from mock_server.testing.case import check_names, chosen_by
+        from mock_server.testing.marker import chosen_by
 
-        check_names(chosen_by(item))
+        chosen_by(item)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the swim-lane to the report of a failure."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[object]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Warn of calls to the real host that nothing failed for, and add the swim-lane to the report of a failure."""
+    blocked = call.excinfo is not None and call.excinfo.errisinstance(RealHostBlocked)
+    if call.excinfo is not None and blocked and not item.config.getoption("fulltrace", default=False):
+        shorten(call.excinfo.tb)
     report = yield
+    _tell_of_blocked(item, report)
     case = item.stash.get(_CASE, None)
     if case is not None and report.failed:
+        width, encoding = item.config.stash[_WIDTH], item.config.stash[_ENCODING]
         try:
-            story = case.story(_again(item), item.config.stash[_ENCODING])
+            story = case.story(_again(item), item.stash.get(_CALLS, None), width=width, encoding=encoding)
         except Exception as error:  # noqa: BLE001 - the report of the user's failure must not be lost over ours
             story = f"fluxmock could not tell what happened, which is a fault of its own: {error!r}"
         report.sections.append(("fluxmock", story))
     return report
+
+
+def _tell_of_blocked(item: pytest.Item, report: pytest.TestReport) -> None:
+    calls = item.stash.get(_CALLS, None)
+    if calls is None or item.stash[_CALLS_TOLD] == calls.hosts.total():
+        return
+    item.stash[_CALLS_TOLD] = calls.hosts.total()
+    if not report.passed:
+        return
+    warning = FluxmockWarning(
+        f"fluxmock blocked {calls}, and the {_PHASES[report.when]} passed all the same: somebody caught "
+        f"RealHostBlocked. Use flux.url as base URL, or the fixture flux_requests or flux_httpx; if it is meant, mark "
+        f"the test @pytest.mark.filterwarnings('ignore::{FluxmockWarning.__module__}.{FluxmockWarning.__name__}')"
+    )
+    try:
+        item.warn(warning)
+    except FluxmockWarning:
+        # Warnings are errors here. The phase is over, so nothing but its report can fail any more.
+        report.outcome, report.longrepr = "failed", str(warning)
 
 
 def _close_gates(config: pytest.Config, *, allowed: bool) -> None:

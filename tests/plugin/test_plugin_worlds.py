@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 from collections.abc import Callable
 
 import pytest
 from inner_runs import run, run_apart, write
+
+from mock_server.settings import Settings
+from mock_server.testing import marker
+from mock_server.world import World
 
 pytest_plugins = ["pytester"]
 
@@ -171,21 +176,53 @@ def test_a_marker_with_an_unusable_setting_fails_its_test_with_words(pytester: p
 
         @pytest.mark.fluxmock(scenario="rate-limit")
         def test_scenario(flux): ...
+
+        @pytest.mark.fluxmock(scenario={"rules": [{1j}]})
+        def test_scenario_data(flux): ...
+
+        @pytest.mark.fluxmock(key="abc")
+        def test_key(flux): ...
+
+        @pytest.mark.fluxmock(drive="yes")
+        def test_drive(flux): ...
+
+        @pytest.mark.fluxmock(env={"MY_URL": "{ur}/flux"})
+        def test_placeholder(flux): ...
         """,
     )
     result = run(pytester, "-p", "no:randomly")
-    result.assert_outcomes(errors=7)
+    result.assert_outcomes(errors=11)
     result.stdout.fnmatch_lines(
         [
-            "@pytest.mark.fluxmock: balnce: no such setting; expected one of admin_token, allow_real_host, balance,*scenario*",
-            "@pytest.mark.fluxmock: allow_realhost: no such setting; *",
-            "@pytest.mark.fluxmock: expected settings by name, as in clock='frozen', got 'frozen'",
-            "@pytest.mark.fluxmock: clock: expected real, frozen, *, got 'fast'",
-            "@pytest.mark.fluxmock: hook_allow: one for all tenants, *",
-            "@pytest.mark.fluxmock: env: expected variables as in env={'MY_API_URL': '{url}'}, got 'A=b'",
-            "@pytest.mark.fluxmock: rate-limit: *did you mean rate-limited?",
+            "test_wrong.py:3: @pytest.mark.fluxmock: balnce: no such setting; did you mean balance? Expected one of allow_real_host, balance,*scenario*",
+            "test_wrong.py:6: @pytest.mark.fluxmock: allow_realhost: no such setting; did you mean allow_real_host? *",
+            "test_wrong.py:9: @pytest.mark.fluxmock: expected settings by name, as in clock='frozen', got 'frozen'",
+            "test_wrong.py:12: @pytest.mark.fluxmock: clock: expected real, frozen, *, got 'fast'",
+            "test_wrong.py:15: @pytest.mark.fluxmock: hook_allow: one for all tests, so set it in the fixture flux_settings",
+            "test_wrong.py:18: @pytest.mark.fluxmock: env: expected variables as in env={'MY_API_URL': '{url}'}, got 'A=b'",
+            "test_wrong.py:21: @pytest.mark.fluxmock: scenario: rate-limit: *did you mean rate-limited?",
+            "test_wrong.py:24: @pytest.mark.fluxmock: scenario: expected data that JSON can hold: *",
+            "test_wrong.py:27: @pytest.mark.fluxmock: key: every test has an API key of its own; send flux.api_key",
+            "test_wrong.py:30: @pytest.mark.fluxmock: drive: expected True or False, got 'yes'",
+            "test_wrong.py:33: @pytest.mark.fluxmock: env: MY_URL: expected {url} or {api_key}, got {ur}; for a brace write it twice",
         ]
     )
+    shown = result.stdout.str()
+    assert "During handling" not in shown
+    assert "Traceback" not in shown
+    assert shown.partition("short test summary")[0].count("got 'fast'") == 1
+
+
+def test_every_setting_that_a_marker_is_said_to_take_can_be_set_for_one_tenant() -> None:
+    said = marker.SETTINGS_OF_A_TEST - marker.OURS
+    world = World()
+    try:
+        for name in said:
+            world.reset("a-key", **{name: getattr(world.settings, name)})
+        others = {field.name for field in dataclasses.fields(Settings)} - said
+        assert others == {"key", "scenario", "hook_allow", "hook_timeout", "max_body", "admin_token"}
+    finally:
+        world.close()
 
 
 def test_a_conftest_says_how_all_tests_behave(pytester: pytest.Pytester) -> None:
@@ -196,16 +233,16 @@ def test_a_conftest_says_how_all_tests_behave(pytester: pytest.Pytester) -> None
 
         @pytest.fixture(scope="session")
         def flux_settings():
-            return {"clock": "frozen", "balance": 3, "seed": 7}
+            return {"balance": 3, "seed": 7}
         """,
         test_it="""
         import pytest
         from mock_server.identity import Source
 
         def test_all(flux):
-            assert (flux.clock.is_auto, flux.ledger.balance()) == (False, 3)
+            assert (flux.clock.is_auto, flux.ledger.balance()) == (True, 3)
 
-        @pytest.mark.fluxmock(balance=4)
+        @pytest.mark.fluxmock(balance=4, clock="frozen")
         def test_but(flux, flux_server):
             assert (flux.clock.is_auto, flux.ledger.balance()) == (False, 4)
             assert flux_server.world.settings.seed == 7
@@ -218,7 +255,9 @@ def test_a_conftest_says_how_all_tests_behave(pytester: pytest.Pytester) -> None
     ("settings", "words"),
     [
         ({"clock": "fast"}, "flux_settings: clock: expected real, frozen, *"),
-        ({"key": "mine"}, "flux_settings: key cannot be set, for every test has an API key of its own"),
+        ({"key": "mine"}, "flux_settings: key: every test has an API key of its own; send flux.api_key"),
+        ({"balanc": 1}, "flux_settings: balanc: no such setting; did you mean balance? Expected one of admin_token, *"),
+        ({"scenario": "rate-limit"}, "flux_settings: scenario: rate-limit: *did you mean rate-limited?"),
     ],
 )
 def test_unusable_settings_for_all_are_told_in_words(
@@ -273,6 +312,105 @@ def test_variables_lead_code_that_reads_them_to_the_emulator(
         """,
     )
     run(pytester, "-p", "no:randomly").assert_outcomes(passed=4)
+
+
+def test_a_brace_in_a_variable_is_written_twice(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        ini='fluxmock_env =\n    MY_CONFIG = {{"url": "{url}", "key": "{{url}}"}}\n',
+        test_env="""
+        import os
+
+        def test_it(flux):
+            assert os.environ["MY_CONFIG"] == '{"url": "%s", "key": "{url}"}' % flux.url
+        """,
+    )
+    run(pytester).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("text", ["{ur}", "{}", "{URL}", "{", "}", "{url"])
+def test_a_placeholder_that_does_not_exist_is_refused(pytester: pytest.Pytester, text: str) -> None:
+    write(pytester, test_it="def test_it(flux): ...")
+    result = run(pytester, "-o", f"fluxmock_env=MY_URL={text}/flux")
+    result.assert_outcomes(errors=1)
+    assert "fluxmock_env: MY_URL: expected {url} or {api_key}, got {" in result.stdout.str() or text == "}"
+    assert "; for a brace write it twice" in result.stdout.str()
+
+
+def test_a_driven_test_lives_on_the_clock_of_its_world(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        conftest="""
+        import time
+        import pytest
+
+        REAL_SLEEP = time.sleep
+
+        @pytest.fixture
+        def waits(flux):
+            before = flux.clock.now()
+            time.sleep(1000)
+            yield flux.clock.now() - before
+            before = flux.clock.now()
+            time.sleep(1000)
+            assert flux.clock.now() - before == 1000
+        """,
+        test_drive="""
+        import asyncio
+        import time
+        import unittest
+        import pytest
+        from client import fetch, generate
+        from conftest import REAL_SLEEP
+
+        @pytest.mark.fluxmock(drive=True, clock="frozen", scenario="slow-queue")
+        class TestDriven:
+            def test_sync(self, flux):
+                job_id, began_at = generate(flux), time.time()
+                while fetch(flux, job_id) != "SUCCESS":
+                    time.sleep(5)
+                assert time.time() - began_at == 180
+
+            def test_fixtures_of_the_test_are_driven_too(self, waits):
+                assert waits == 1000
+
+            @pytest.mark.asyncio
+            async def test_async(self, flux):
+                began_at = flux.clock.now()
+                await asyncio.sleep(3000)
+                await asyncio.gather(asyncio.sleep(100), asyncio.sleep(50))
+                assert flux.clock.now() - began_at == 3100
+
+            @pytest.mark.fluxmock(drive=False)
+            def test_the_closest_marker_counts(self, flux):
+                assert time.sleep is REAL_SLEEP
+
+        @pytest.mark.fluxmock(drive=True)
+        class TestUnit(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def _world(self, flux):
+                self.flux = flux
+
+            def test_unit(self):
+                began_at = self.flux.clock.now()
+                time.sleep(1000)
+                self.assertEqual(self.flux.clock.now() - began_at, 1000)
+
+        def test_others_are_not(flux):
+            assert time.sleep is REAL_SLEEP
+
+        @pytest.mark.fluxmock(drive=True)
+        def test_failing(flux):
+            time.sleep(1000)
+            assert False
+
+        def test_after_a_failure(flux):
+            assert time.sleep is REAL_SLEEP
+        """,
+    )
+    result = run_apart(pytester, "-p", "no:randomly")
+    result.assert_outcomes(passed=7, failed=1)
+    assert "│ → +1000.000 s" in result.stdout.str()
 
 
 def test_an_ini_line_that_names_no_variable_is_told_in_words(pytester: pytest.Pytester) -> None:
@@ -343,21 +481,59 @@ def test_lf_runs_what_failed_in_the_same_world(pytester: pytest.Pytester) -> Non
     pytester.runpytest_inprocess("--lf").assert_outcomes(failed=1)
 
 
-def test_a_test_that_sends_another_key_leaves_nothing_behind(pytester: pytest.Pytester) -> None:
+def test_worlds_of_other_keys_outlive_the_test_that_first_used_them(pytester: pytest.Pytester) -> None:
     write(
         pytester,
         test_other="""
         import pytest
         from client import call
 
+        ORDER = {"prompt": "x", "mode": "flux1-dev"}
+
+        @pytest.fixture(scope="session", params=["plain", "changed", "by the client alone"])
+        def shop(request, flux_server):
+            return flux_server.tenant(request.param, **({"balance": 500} if request.param == "changed" else {}))
+
         @pytest.mark.parametrize("number", [1, 2])
-        def test_it(flux, flux_server, number):
-            call("/flux/generate", {"prompt": "x", "mode": "flux1-dev"}, flux.url, "another")
-            assert len(flux_server.tenant("another").jobs) == 1
+        def test_it(flux, shop, number):
+            call("/flux/generate", ORDER, flux.url, shop.api_key)
+            assert len(shop.jobs) == number
             assert not flux.jobs
+
+        def test_the_test_did_not_make_it_anew(flux_server):
+            assert 0 < flux_server.tenant("changed").ledger.balance() < 500
         """,
     )
-    run(pytester).assert_outcomes(passed=2)
+    run(pytester, "-p", "no:randomly").assert_outcomes(passed=7)
+
+
+def test_the_world_of_a_test_ends_with_it_and_those_made_before_do_not(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        test_it="""
+        import pytest
+        from client import generate
+
+        KEYS = []
+
+        @pytest.fixture(scope="module", autouse=True)
+        def shop(flux_server):
+            shop = flux_server.tenant("shop")
+            generate(shop)
+            return shop
+
+        def test_one(flux, shop):
+            generate(flux)
+            generate(shop)
+            KEYS.append(flux.api_key)
+
+        def test_two(flux_server, shop):
+            assert len(shop.jobs) == 2
+            assert [tenant.key for tenant in flux_server.world.tenants()] == ["shop"]
+            assert not flux_server.tenant(KEYS[0]).jobs
+        """,
+    )
+    run(pytester, "-p", "no:randomly").assert_outcomes(passed=2)
 
 
 def test_a_folder_of_the_user_called_contract_tests_does_no_harm(pytester: pytest.Pytester) -> None:
@@ -365,7 +541,8 @@ def test_a_folder_of_the_user_called_contract_tests_does_no_harm(pytester: pytes
     folder = pytester.mkpydir("contract_tests")
     (folder / "test_mine.py").write_text("from contract_tests import MINE\n\ndef test_mine(flux):\n    assert MINE\n")
     (folder / "__init__.py").write_text("MINE = True\n")
-    run(pytester).assert_outcomes(passed=1)
+    # Apart, for other tests of ours may have imported the kit in this process.
+    run_apart(pytester).assert_outcomes(passed=1)
     pytester.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 

@@ -41,27 +41,27 @@ def test_story(flux):
 """
 
 LANE = """
-       clock │ client                                 │ job 1         │ job 2         │ hooks, clock
-─────────────┼────────────────────────────────────────┼───────────────┼───────────────┼─────────────────────────────────
-    +0.000 s │ POST /flux/generate → 400 "a cat"      │               │               │
-             ↳ mode is missing: you sent 'model', did you mean 'mode'?
-    +0.000 s │ POST /flux/generate → 200 "a cat"      │               │               │
-    +0.000 s │                                        │ PENDING_QUEUE │               │
-    +0.000 s │ POST /flux/generate → 200 "a dog that… │               │               │
-    +0.000 s │                                        │               │ PENDING_QUEUE │
-    +0.000 s │ POST /flux/fetch → 200 job 1 ON_QUEUE  │               │               │
-    +0.000 s │                                        │               │               │ advance 60 s → +60.000 s
-    +1.000 s │                                        │ ON_QUEUE      │               │
-    +1.500 s │                                        │               │ ON_QUEUE      │
-    +3.000 s │                                        │ SUCCESS       │               │
-    +3.000 s │                                        │               │               │ hook of job 1 → 500
-             ↳ POST http://hooks.localhost:8000/done?…
-    +8.000 s │                                        │               │               │ hook of job 1 → 200 (attempt 2)
-             ↳ POST http://hooks.localhost:8000/done?…
-   +11.500 s │                                        │               │ FAILED        │
-             ↳ job 2 failed: prompt violation
-   +60.000 s │ POST /flux/fetch → 200 job 1 SUCCESS   │               │               │
-   +60.000 s │ POST /flux/fetch → 200 job 2 FAILED    │               │               │
+    clock │ client                                     │ job 1         │ job 2         │ hooks, clock
+──────────┼────────────────────────────────────────────┼───────────────┼───────────────┼────────────────────────────────
+ +0.000 s │ POST /flux/generate → 400 "a cat"          │               │               │
+          ↳ mode is missing: you sent 'model', did you mean 'mode'?
+ +0.000 s │ POST /flux/generate → 200 "a cat"          │               │               │
+ +0.000 s │                                            │ PENDING_QUEUE │               │
+ +0.000 s │ POST /flux/generate → 200 "a dog that is … │               │               │
+ +0.000 s │                                            │               │ PENDING_QUEUE │
+ +0.000 s │ POST /flux/fetch → 200 job 1 ON_QUEUE      │               │               │
+ +0.000 s │                                            │               │               │ advance 60 s → +60.000 s
+ +1.000 s │                                            │ ON_QUEUE      │               │
+ +1.500 s │                                            │               │ ON_QUEUE      │
+ +3.000 s │                                            │ SUCCESS       │               │
+ +3.000 s │                                            │               │               │ hook of job 1 → 500
+          ↳ POST http://hooks.localhost:8000/done?…
+ +8.000 s │                                            │               │               │ hook of job 1 → 200 (attempt 2)
+          ↳ POST http://hooks.localhost:8000/done?…
++11.500 s │                                            │               │ FAILED        │
+          ↳ job 2 failed: prompt violation
++60.000 s │ POST /flux/fetch → 200 job 1 SUCCESS       │               │               │
++60.000 s │ POST /flux/fetch → 200 job 2 FAILED        │               │               │
 
 seed 0, contract 2024-09, clock frozen, key flux…#HASH, spent 2 of 20 quota units
 again: pytest test_story.py::test_story --fluxmock-seed 0
@@ -78,7 +78,8 @@ def command(result: pytest.RunResult) -> list[str]:
     return shlex.split(section(result).splitlines()[-1].removeprefix("again: "))
 
 
-def test_the_lane_of_a_failing_test(pytester: pytest.Pytester) -> None:
+def test_the_lane_of_a_failing_test(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     write(pytester, test_story=STORY)
     result = run(pytester, "-p", "no:randomly")
     assert re.sub(r"#[0-9a-f]{4}", "#HASH", section(result)) == LANE.strip("\n")
@@ -109,6 +110,65 @@ def test_a_terminal_without_the_signs_gets_plain_ones(
     shown = section(run_apart(pytester, "-n", "1"))
     assert shown.isascii()
     assert '+0.000 s | POST /flux/generate -> 200 "ein B\\xe4r"' in shown
+
+
+@pytest.mark.parametrize(
+    ("columns", "width", "arguments"), [("90", 90, ()), ("90", 90, ("-n", "1")), ("20", 60, ()), ("500", 160, ())]
+)
+def test_it_is_as_wide_as_the_terminal(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, columns: str, width: int, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    write(
+        pytester,
+        test_it="""
+        from client import call
+
+        def test_it(flux):
+            call("/flux/generate", {"prompt": "x", "mode": "m" * 500}, flux.url, flux.api_key)
+            assert False
+        """,
+    )
+    lane, _, _ = section((run_apart if arguments else run)(pytester, *arguments)).partition("\n\n")
+    assert width - 20 < max(map(len, lane.splitlines())) <= width
+
+
+def test_the_footer_says_what_unfinished_jobs_hold(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        test_it="""
+        from client import generate
+
+        def test_it(flux):
+            generate(flux)
+            flux.jobs.finish(flux.jobs[0].id)
+            generate(flux)
+            assert False
+        """,
+    )
+    shown = section(run(pytester))
+    assert ", spent 1, reserved 1 of 10000 quota units" in shown
+    assert "│ SUCCESS by hand │" in shown
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"), [("lost-hook", "hook of job 1 dropped"), ("hook-after-final-fetch", "hook of job 1 held")]
+)
+def test_a_hook_that_a_scenario_kept_back_is_told(pytester: pytest.Pytester, scenario: str, words: str) -> None:
+    write(
+        pytester,
+        test_it=f"""
+        import pytest
+        from client import generate
+
+        @pytest.mark.fluxmock(scenario="{scenario}")
+        def test_it(flux):
+            generate(flux, hookUrl="http://127.0.0.1:9/hook")
+            flux.clock.run_until_idle()
+            assert not flux.jobs
+        """,
+    )
+    assert words in section(run(pytester))
 
 
 def test_the_command_runs_the_same_test_again(pytester: pytest.Pytester) -> None:
@@ -220,6 +280,40 @@ def test_calls_that_went_elsewhere_are_told(pytester: pytest.Pytester) -> None:
         ]
     )
     assert "somebody-elses-key" not in section(result)
+
+
+def test_of_worlds_that_were_there_before_only_the_calls_of_the_test_are_told(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        test_it="""
+        import pytest
+        from client import call
+
+        ORDER = {"prompt": "x", "mode": "flux1-dev"}
+
+        @pytest.fixture(scope="module")
+        def shops(flux_server):
+            return [flux_server.tenant(name) for name in ("called", "not called")]
+
+        @pytest.fixture(scope="module")
+        def orders(shops):
+            for shop in (*shops, *shops):
+                call("/flux/generate", ORDER, shop.url, shop.api_key)
+
+        def test_it(orders, shops, flux, flux_server):
+            flux_server.tenant("new and not called")
+            shops[0].clock.freeze()
+            call("/flux/generate", ORDER, flux.url, "called")
+            assert False
+
+        def test_they_are_still_there(flux, shops):
+            assert [len(shop.jobs) for shop in shops] == [3, 2]
+        """,
+    )
+    result = run(pytester, "-p", "no:randomly")
+    result.assert_outcomes(passed=1, failed=1)
+    told = [line for line in section(result).splitlines() if line.startswith("with another key")]
+    assert [line.partition(": ")[2].split(",")[0] for line in told] == ["1 call"]
 
 
 def test_a_fault_of_the_lane_does_not_hide_the_failure(

@@ -1,0 +1,239 @@
+"""A recording reverse proxy, as a WSGI application: forwards what a client sends, and tells of every exchange.
+
+With a public URL it takes webhooks, too: it puts its own address in place of each hookUrl, forwards what comes there to
+the client's receiver, and puts the client's address back into what it forwards.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from contract_tests.exchanges import Endpoint, Exchange, Part, Place
+from mock_server import bodies
+from mock_server.errors import ApiError
+from mock_server.http.wire import WIRE, End, Wire
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+HOOKS = "/_hooks/"
+_ONE_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Headers that are about one connection, and not passed on.
+
+
+class _Answer(NamedTuple):
+    """What came back: `missing` bytes of the body did not."""
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    missing: int = 0
+
+
+class Proxy:
+    """
+    Forwards to `upstream`.
+
+    Args:
+        upstream: origin of the API, such as https://api.ttapi.io.
+        note: told of every exchange, in the order in which they end; called by several threads.
+        timeout: seconds to wait for the upstream.
+        public_url: where the outside reaches this proxy; None leaves webhooks alone.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        note: Callable[[Exchange], None],
+        *,
+        timeout: float = 120.0,
+        public_url: str | None = None,
+    ) -> None:
+        self._upstream = upstream.rstrip("/")
+        self._note = note
+        self._timeout = timeout
+        self._public_url = public_url.rstrip("/") if public_url else None
+        self._numbers = itertools.count(1)
+        self._hooks: dict[str, str] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Forward one request, and answer it as it was answered."""
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        path = environ["PATH_INFO"]
+        query = environ.get("QUERY_STRING", "")
+        if path.startswith(HOOKS):
+            return self._hook(environ, start_response, path, body)
+        url = f"{self._upstream}{_quoted(path)}{'?' + query if query else ''}"
+        sent = self._with_our_hook(environ.get("CONTENT_TYPE", ""), body)
+        return self._forward(environ, start_response, url, asked=body, sent=sent, endpoint=None)
+
+    def _hook(self, environ: WSGIEnvironment, start_response: StartResponse, path: str, body: bytes) -> Iterable[bytes]:
+        target = self._hooks.get(path.removeprefix(HOOKS))
+        if target is None:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"this proxy has given out no such hook URL\n"]
+        body = self._with_their_hooks(body)
+        return self._forward(environ, start_response, target, asked=body, sent=body, endpoint=Endpoint.CALLBACK)
+
+    def _forward(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        url: str,
+        *,
+        asked: bytes,
+        sent: bytes,
+        endpoint: Endpoint | None,
+    ) -> Iterable[bytes]:
+        method, headers = environ["REQUEST_METHOD"], _request_headers(environ)
+        began_at, began = time.time(), time.perf_counter()
+        answer, error = None, ""
+        try:
+            answer = self._ask(method, url, headers, sent)
+            answer = answer._replace(body=self._with_their_hooks(answer.body))
+        except (OSError, HTTPException) as problem:
+            error = f"{type(problem).__name__}: {problem}"
+        elapsed = time.perf_counter() - began
+        self._note(
+            Exchange(
+                place=Place("recording", next(self._numbers)),
+                method=method,
+                url=url,
+                request_headers={name.lower(): value for name, value in headers.items()},
+                request_body=asked or None,
+                parts=parts_of(headers.get("Content-Type", ""), asked),
+                status=answer.status if answer else None,
+                response_headers={name.lower(): value for name, value in answer.headers} if answer else {},
+                response_body=_decoded(answer) if answer else None,
+                at=round(began_at, 3),
+                elapsed=round(elapsed, 4),
+                error=error or ("the body broke off" if answer and answer.missing else ""),
+                endpoint=endpoint,
+            )
+        )
+        if answer is None:
+            # The client is to see what we saw: no answer, and the end of the connection.
+            environ[WIRE] = Wire(silent=True, end=End.RESET if "reset" in error.lower() else End.CLOSE)
+            start_response("502 Bad Gateway", [])
+            return [b""]
+        if answer.missing:
+            environ[WIRE] = Wire(length_error=answer.missing, end=End.CLOSE)
+        kept = [(name, value) for name, value in answer.headers if name.lower() not in _ONE_HOP | {"content-length"}]
+        start_response(f"{answer.status} {answer.reason or 'Unknown'}", kept)
+        return [answer.body]
+
+    def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes) -> _Answer:
+        parts = urlsplit(url)
+        connection = self._connect(parts.scheme, parts.netloc.rpartition("@")[2])
+        try:
+            target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+            connection.request(method, target, body or None, headers)
+            answer = connection.getresponse()
+            missing = 0
+            try:
+                content = answer.read()
+            except IncompleteRead as broken:
+                content, missing = broken.partial, broken.expected or 1
+            return _Answer(answer.status, answer.reason, answer.getheaders(), content, missing)
+        finally:
+            connection.close()
+
+    def _connect(self, scheme: str, host: str) -> HTTPConnection:
+        if scheme != "https":
+            return HTTPConnection(host, timeout=self._timeout)
+        self._tls = self._tls or ssl.create_default_context()
+        return HTTPSConnection(host, timeout=self._timeout, context=self._tls)
+
+    def _with_their_hooks(self, body: bytes) -> bytes:
+        """Put the client's own hook URLs back, wherever a body names ours."""
+        if HOOKS.encode() not in body:
+            return body
+        for token, theirs in tuple(self._hooks.items()):
+            ours = json.dumps(f"{self._public_url}{HOOKS}{token}").encode()
+            body = body.replace(ours, json.dumps(theirs, ensure_ascii=False).encode())
+        return body
+
+    def _with_our_hook(self, content_type: str, body: bytes) -> bytes:
+        if self._public_url is None or b"hookUrl" not in body:
+            return body
+        theirs = _hook_url(content_type, body)
+        if theirs is None:
+            return body
+        token = str(len(self._hooks) + 1)
+        self._hooks[token] = theirs
+        ours = f"{self._public_url}{HOOKS}{token}"
+        if bodies.media_type(content_type) == bodies.MULTIPART:
+            return body.replace(theirs.encode(), ours.encode(), 1)
+        return json.dumps(json.loads(body) | {"hookUrl": ours}, ensure_ascii=False).encode()
+
+
+def parts_of(content_type: str, body: bytes) -> tuple[Part, ...] | None:
+    """Return a multipart body by part, without the contents of files; None when it is none."""
+    if bodies.media_type(content_type) != bodies.MULTIPART:
+        return None
+    try:
+        form = bodies.read_multipart(content_type, body)
+    except ApiError:
+        return None
+    fields = [Part(name, str(text)) for name, text in form.fields.items()]
+    files = [Part(file.name, None, file.filename, file.content_type, len(file.data)) for file in form.files]
+    return (*fields, *files)
+
+
+def _hook_url(content_type: str, body: bytes) -> str | None:
+    if bodies.media_type(content_type) == bodies.MULTIPART:
+        found = (part.text for part in parts_of(content_type, body) or () if part.name == "hookUrl")
+        return next(found, None)
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return None
+    theirs = value.get("hookUrl") if isinstance(value, dict) else None
+    return theirs if isinstance(theirs, str) else None
+
+
+def _request_headers(environ: WSGIEnvironment) -> dict[str, str]:
+    headers = {
+        name[5:].replace("_", "-").title(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") and name[5:].replace("_", "-").lower() not in _ONE_HOP | {"host", "expect"}
+    }
+    if environ.get("CONTENT_TYPE"):
+        headers["Content-Type"] = environ["CONTENT_TYPE"]
+    return headers
+
+
+def _decoded(answer: _Answer) -> bytes:
+    coding = next((value.lower() for name, value in answer.headers if name.lower() == "content-encoding"), "")
+    try:
+        if coding == "gzip":
+            return gzip.decompress(answer.body)
+        return zlib.decompress(answer.body) if coding == "deflate" else answer.body
+    except (OSError, EOFError, zlib.error):
+        return answer.body
+
+
+def _quoted(path: str) -> str:
+    return quote(path.encode("latin-1"), safe="/:@!$&'()*+,;=~-._")
