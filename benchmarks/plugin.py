@@ -52,6 +52,16 @@ _IN_PROCESS = _SOCKET.replace("(flux, number)", "(flux, flux_requests, number)")
     "flux.url", '"https://api.ttapi.io"'
 )
 
+_HTTPX = (
+    _SOCKET.replace("import requests\n", "import httpx\n")
+    .replace("session = requests.Session()\n", "")
+    .replace("session.trust_env = False  # looking for proxies takes as long as a call\n", "")
+    .replace(
+        "(flux, number):\n", "(flux, flux_httpx, number):\n    session = httpx.Client(transport=flux_httpx.transport)\n"
+    )
+    .replace("flux.url", '"https://api.ttapi.io"')
+)
+
 _SUITE = """
 import pytest
 import requests
@@ -123,7 +133,7 @@ def measure(*, smoke: bool) -> list[Figure]:
             lambda: _pytest(place, "--collect-only", "-p", "no:fluxmock", "test_one.py"),
         )
         runs: list[Callable[[], float]] = []
-        for kind, text in (("empty", _EMPTY), ("socket", _SOCKET), ("inside", _IN_PROCESS)):
+        for kind, text in (("empty", _EMPTY), ("socket", _SOCKET), ("inside", _IN_PROCESS), ("httpx", _HTTPX)):
             for count in (few, many):
                 name = f"test_{kind}_{count}.py"
                 (place / name).write_text(text.format(count=count), "utf-8")
@@ -131,7 +141,7 @@ def measure(*, smoke: bool) -> list[Figure]:
         took = take_turns(rounds, *runs)
     each = [
         [(long - short) / (many - few) for short, long in zip(*took[start : start + 2], strict=True)]
-        for start in (0, 2, 4)
+        for start in (0, 2, 4, 6)
     ]
     with_it, without = starts
 
@@ -150,6 +160,7 @@ def measure(*, smoke: bool) -> list[Figure]:
         ),
         added("a test with flux, a job and a hook, over an empty one", each[1], Target(5)),
         added("the same in process, with flux_requests", each[2], Target(2)),
+        added("the same in process, with flux_httpx and its transport", each[3], Target(2)),
     ]
 
 
@@ -169,7 +180,9 @@ def _pytest(place: Path, *arguments: str) -> float:
 
 def _run(place: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, env=environment())
+    # An installed package has its bytecode; where Python is told to write none, each start would compile the plugin.
+    variables = {name: value for name, value in environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, env=variables)
     last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
     if done.returncode or re.search(r"failed|error", last):
         raise RuntimeError(f"expected tests that pass, got: {done.stdout[-3000:]}{done.stderr[-1000:]}")

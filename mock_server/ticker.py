@@ -20,6 +20,7 @@ class Ticker:
         self._due: dict[Tenant, float] = {}
         self._thread: Thread | None = None
         self._closed = False
+        self._wakes_at = 0.0
 
     def watch(self, tenant: Tenant) -> None:
         """See to it that `tenant` is ticked when its next event is due. To be called under the tenant's lock."""
@@ -34,7 +35,8 @@ class Ticker:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="fluxmock-ticker", daemon=True)
                 self._thread.start()
-            self._wanted.notify()
+            if due < self._wakes_at:  # else it looks in time by itself, and to wake it costs this thread its turn
+                self._wanted.notify()
 
     def close(self) -> None:
         """End the thread; nothing is ticked any more."""
@@ -64,5 +66,8 @@ class Ticker:
                         del self._due[tenant]
                     return ready
                 # A wait has a longest: some clocks are so slow that their next event is years away.
-                self._wanted.wait(min(min(self._due.values(), default=now + _LONGEST) - now, _LONGEST))
+                left = min(min(self._due.values(), default=now + _LONGEST) - now, _LONGEST)
+                self._wakes_at = now + left
+                self._wanted.wait(left)
+                self._wakes_at = 0.0
         return None
