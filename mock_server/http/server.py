@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 DEFAULT_LIMITS = Limits()
-_ROUNDS = 5
-# Rounds of the event loop from accepting a connection until it is known here, and one or two more.
+_ROUNDS = 20
+# Rounds of the event loop: more than it takes from accepting a connection until it is known here, or closed again.
 
 
 def never(_environ: WSGIEnvironment) -> bool:
