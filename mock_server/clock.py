@@ -92,6 +92,13 @@ class Clock:
         """Virtual seconds a real second; 0 when frozen."""
         return self._state[2]
 
+    @property
+    def pace(self) -> str:
+        """How it goes, in the words of the setting: real, xN, auto or frozen."""
+        if self.auto:
+            return "auto"
+        return "frozen" if self.rate == 0.0 else "real" if self.rate == 1.0 else f"x{self.rate:g}"
+
     def now(self) -> float:
         """Return this instant, in seconds since the Unix epoch."""
         base, since, rate = self._state

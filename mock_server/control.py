@@ -104,8 +104,7 @@ class ClockControl:
 
 def _clock_words(tenant: Tenant) -> str:
     clock = tenant.clock
-    pace = "auto" if clock.auto else {0.0: "frozen", 1.0: "real"}.get(clock.rate, f"x{clock.rate:g}")
-    return f"{pace} at {clock.now() - tenant.store.postings[0].at:+.1f} s"
+    return f"{clock.pace} at {clock.now() - tenant.store.postings[0].at:+.1f} s"
 
 
 def _settled(tenant: Tenant) -> Tenant:

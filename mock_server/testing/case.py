@@ -80,7 +80,7 @@ class Case:
         )
         spent, reserved = store.balances[Account.SPENT], store.balances[Account.RESERVED]
         words = (
-            f"seed {settings.seed}, contract {settings.contract}, clock {_pace(tenant)}, key {mask(self._key)}, "
+            f"seed {settings.seed}, contract {settings.contract}, clock {tenant.clock.pace}, key {mask(self._key)}, "
             f"spent {spent:f}{f', reserved {reserved:f}' if reserved else ''} of {settings.balance:f} quota units"
         )
         if tenant.journal.dropped:
@@ -131,11 +131,6 @@ def _scenario(source: object) -> Scenario | None:
 
 def _calls(count: int) -> str:
     return "1 call" if count == 1 else f"{count} calls"
-
-
-def _pace(tenant: Tenant) -> str:
-    clock = tenant.clock
-    return "auto" if clock.auto else "frozen" if clock.rate == 0 else "real" if clock.rate == 1 else f"x{clock.rate:g}"
 
 
 def key_of(nodeid: str) -> str:
