@@ -209,6 +209,12 @@ class Settings:
         "`data` of a fetch without a result: null, or an object of what is known and nulls.",
         "null",
     )
+    images: str = _setting(
+        "drawn",
+        _choice("drawn", "plain"),
+        "Images as drawn from the prompt, or plain ones, which take no time.",
+        "drawn",
+    )
     rate_limit: RateLimit | None = _setting(None, _rate_limit, "Calls in a time, such as 10/1s; then 429.", "none")
     hook_allow: tuple[str, ...] = _setting(
         (),

@@ -33,6 +33,7 @@ class World:
         settings: how tenants behave that are not told otherwise.
         deliverer: sends hooks; by default over HTTP, within the address rules of the settings.
         observer: told of every journal entry of every tenant; by default it logs what was refused, and why.
+        ticking: whether time brings webhooks by itself; else somebody calls `tick` of each tenant.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class World:
         *,
         deliverer: Deliverer | None = None,
         observer: Observer | None = log_explained,
+        ticking: bool = True,
     ) -> None:
         self.settings = settings or Settings()
         self.scenario: Callable[[], Scenario] = all_goes_well
@@ -64,6 +66,7 @@ class World:
         self._observer = observer
         self._deliverer = deliverer or HttpDeliverer(self.hook_rules, self.settings.hook_timeout)
         self._ticker = Ticker()
+        self._watch: Callable[[Tenant], None] = self._ticker.watch if ticking else _leave_alone
         self._lock = Lock()
         self._tenants: dict[str, Tenant] = {}
         self._keys_by_tag: dict[bytes, set[str]] = {}
@@ -115,6 +118,7 @@ class World:
         old = self._tenants.pop(key, None)
         if old is not None:
             old.close()
+            self._ticker.forget(old)
             keys = self._keys_by_tag[old.source.tag]
             keys.discard(key)
             if not keys:
@@ -128,7 +132,7 @@ class World:
         named = None if settings.plain_prompts else _ready_made
         director = Director(self.scenario, source, named, product.failure)
         tenant = Tenant(
-            key, settings, product, self._deliverer, director=director, observer=self._observer, wake=self._ticker.watch
+            key, settings, product, self._deliverer, director=director, observer=self._observer, wake=self._watch
         )
         self._tenants[key] = tenant
         self._keys_by_tag.setdefault(tenant.source.tag, set()).add(key)
@@ -159,6 +163,10 @@ class World:
         """Stop the threads; no hook is sent any more."""
         self._ticker.close()
         self._deliverer.close()
+
+
+def _leave_alone(_tenant: Tenant) -> None:
+    pass
 
 
 def _ready_made(name: str) -> Scenario | None:

@@ -9,15 +9,18 @@ import copyreg
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 from mock_server.drive.holders import Holder, holders_in
 from mock_server.drive.ownership import is_own_module
-from mock_server.drive.standins import FIXED, PAIRS, PICKLED, Pair
+from mock_server.drive.standins import FIXED, PAIRS, PICKLED, Fixed, Pair
 
 _DICT: Any = ModuleType.__dict__["__dict__"]  # type: ignore[index]
+
+
+_OURS = frozenset({"mock_server", "contract_tests"})
 
 
 class _Place(NamedTuple):
@@ -32,12 +35,21 @@ def _namespace(module: ModuleType) -> dict[str, Any]:
 
 
 class StandIns:
-    """The stand-ins in all loaded modules, from the first `put` to the last `take_back`."""
+    """
+    The stand-ins in all loaded modules, from the first `put` to the last `take_back`.
 
-    def __init__(self) -> None:
+    Args:
+        pairs: to be put wherever a module holds the real thing.
+        fixed: to be put in one place each: owner and name.
+        pickled: how to pickle what is real while there are stand-ins.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], fixed: Sequence[Fixed], pickled: Mapping[type, Any]) -> None:
+        self._fixed = fixed
+        self._pickled = pickled
         self._lock = threading.Lock()
         self._users = 0
-        self._by_id = {id(thing): pair for pair in PAIRS for thing in pair}
+        self._by_id = {id(thing): pair for pair in pairs for thing in pair}
         self._seen: dict[str, weakref.ref[ModuleType]] = {}
         self._places: list[_Place] = []
         self._holders: list[Holder] = []
@@ -49,9 +61,9 @@ class StandIns:
             if self._users == 0:
                 self._places = [place for place in self._places if place.module() is not None]
                 self._holders = [holder for holder in self._holders if holder.owner() is not None]
-                for kind, reduced in PICKLED.items():
+                for kind, reduced in self._pickled.items():
                     copyreg.dispatch_table.setdefault(kind, reduced)  # the user may have an entry of his own
-                for owner, name, pair in FIXED:
+                for owner, name, pair in self._fixed:
                     _swap(owner, name, pair.real, pair.stand_in)
             self._users += 1
             for namespace, name, pair in self._living_places():
@@ -72,9 +84,9 @@ class StandIns:
                     namespace[name] = pair.real
             for holder in self._holders:
                 holder.take_back()
-            for owner, name, pair in FIXED:
+            for owner, name, pair in self._fixed:
                 _swap(owner, name, pair.stand_in, pair.real)
-            for kind, reduced in PICKLED.items():
+            for kind, reduced in self._pickled.items():
                 if copyreg.dispatch_table.get(kind) is reduced:
                     del copyreg.dispatch_table[kind]
 
@@ -93,7 +105,7 @@ class StandIns:
             namespace = _namespace(module)
             if not getattr(namespace.get("__spec__"), "_initializing", False):  # else there is more to come
                 self._seen[key] = weakref.ref(module)
-            if key.partition(".")[0] != "mock_server":  # which always has real time, and the real things here
+            if key.partition(".")[0] not in _OURS:  # which always have real time, and the real things here
                 self._places += self._found_in(module, namespace)
                 if is_own_module(key, module):
                     self._holders += holders_in(key, list(namespace.values()), self._pair_of)
@@ -113,4 +125,4 @@ def _swap(owner: Any, name: str, old: Any, new: Any) -> None:
         setattr(owner, name, new)
 
 
-STAND_INS = StandIns()
+STAND_INS = StandIns(PAIRS, FIXED, PICKLED)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from mock_server.drive.loops import call_later_on, sleep_on
 from mock_server.drive.ownership import is_own
-from mock_server.drive.turns import Member, Rest, Waiter, here, not_driven
+from mock_server.drive.turns import Driver, Member, Rest, Waiter, here, not_driven
 
 _REAL_TIME = frozenset(
     {
@@ -97,7 +97,7 @@ def _reader() -> Member | None:
 def _keeper() -> Member | None:
     """Return the membership of the current thread if a timer of its loop is asked for by code under test, else None."""
     member = here.member
-    if member is None or member.driver.over:
+    if member is None or member.driver.over or not member.driver.loops:
         return None
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code is not _driven_wait.__code__:
@@ -182,7 +182,7 @@ _driven = _Time()
 
 def _driven_asyncio_sleep(delay: float, result: Any = None) -> Coroutine[Any, Any, Any]:
     member = _member()
-    if member is None or not delay > 0:
+    if member is None or not member.driver.loops or not delay > 0:
         return _asyncio_sleep(delay, result)
     return sleep_on(member, delay, result)
 
@@ -297,20 +297,25 @@ def _driven_start(thread: threading.Thread) -> None:
     # A loop starts its workers for code under test, so asyncio does not decide here.
     if member is None or member.driver.over or _beyond_plumbing(sys._getframe(1), "asyncio") == "mock_server":
         _start(thread)
-        return
-    new = member.driver.enrol()
-    thread.run = partial(_run, new, thread.run)  # type: ignore[method-assign]
+    else:
+        start_driven(thread, member.driver)
+
+
+def start_driven(thread: threading.Thread, driver: Driver) -> None:
+    """Start a thread that lives on the clock of `driver`."""
+    member = driver.enrol(thread=thread)
+    thread.run = partial(_run, member, thread.run)  # type: ignore[method-assign]
     try:
         with not_driven():
             _start(thread)
     except BaseException:
-        member.driver.dismiss(new)
+        driver.dismiss(member)
         raise
 
 
 def _run(member: Member, run: Callable[[], None]) -> None:
-    here.member = member
     try:
+        member.driver.begin(member)
         run()
     finally:
         here.member = None
@@ -322,8 +327,7 @@ def _driven_join(thread: threading.Thread, timeout: float | None = None) -> None
     if member is None or member.driver.over:
         _join(thread, timeout)
     else:
-        with member.driver.parked(member):
-            _join(thread, timeout)
+        member.driver.join(member, thread, timeout, _join)
 
 
 class Pair(NamedTuple):
@@ -353,7 +357,10 @@ PAIRS = (
 )
 """To be put wherever a module holds the real thing."""
 
-FIXED: tuple[tuple[Any, str, Pair], ...] = (
+Fixed = tuple[Any, str, Pair]
+"""Owner, name there, and what is there."""
+
+FIXED: tuple[Fixed, ...] = (
     (threading, "_allocate_lock", Pair(_allocate_lock, _driven_allocate_lock)),
     (threading.Thread, "start", Pair(_start, _driven_start)),
     (threading.Thread, "join", Pair(_join, _driven_join)),

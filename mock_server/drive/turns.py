@@ -156,10 +156,13 @@ class Driver:
         outer: the driver of the block around this one, if any; the monotonic clocks go on from there.
 
     Attributes:
+        loops: whether it drives event loops, too; a subclass may have loops of its own kind.
         over: whether the block has been left. Its threads are back in real time then.
         moves: how often the clock was moved.
         moving: whether it is being moved now.
     """
+
+    loops = True
 
     def __init__(self, clock: DrivenClock, outer: Driver | None = None) -> None:
         self.clock = clock
@@ -208,12 +211,27 @@ class Driver:
 
     # Who lives on it
 
-    def enrol(self, outer: Member | None = None) -> Member:
-        """Take in a thread, which counts as busy from now on; `outer` is what it was in the block around this one."""
+    def enrol(self, outer: Member | None = None, thread: threading.Thread | None = None) -> Member:  # noqa: ARG002
+        """
+        Take in a thread, which counts as busy from now on.
+
+        Args:
+            outer: what it was in the block around this one.
+            thread: which one, if it is yet to be started.
+        """
         member = Member(self, monotonic(), outer)
         with self.changed:
             self._members.add(member)
         return member
+
+    def begin(self, member: Member) -> None:
+        """Let a thread that has been started live on the clock."""
+        here.member = member
+
+    def join(self, member: Member, thread: threading.Thread, timeout: float | None, join: Callable[..., None]) -> None:
+        """Let `member` wait for `thread` by the real `join`."""
+        with self.parked(member):
+            join(thread, timeout)
 
     def dismiss(self, member: Member) -> None:
         """Let a thread go that has ended."""

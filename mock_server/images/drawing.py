@@ -69,6 +69,13 @@ def draw(picture: Picture) -> bytes:
     return file.getvalue()
 
 
+def plain(width: int, height: int, shade: int) -> bytes:
+    """Return a WebP file of one of 16 colours."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), _rgb(shade / 16, 0.6, 0.7)).save(file, "WEBP", quality=50, method=0)
+    return file.getvalue()
+
+
 def _dice(picture: Picture) -> Iterator[float]:
     """Endless numbers from 0 to 1 that depend on what was asked for, but not on the size."""
     asked = repr((picture.prompt, picture.seed, picture.mode)).encode("utf-8")

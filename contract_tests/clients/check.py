@@ -1,0 +1,99 @@
+"""`check_client(client)`: a verdict on a client of Python, in one call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from contract_tests.clients.directives.base import Directive
+from contract_tests.clients.explore import Explorer
+from contract_tests.clients.given import Callee, PythonClient
+from contract_tests.clients.properties.base import Level, Policy, Property, properties
+from contract_tests.clients.simulation.run import ORIGINS, Simulation
+from contract_tests.clients.story import Intent, Story
+from contract_tests.clients.verdict import Verdict, verdict_of
+from mock_server.contract import versions
+from mock_server.hooks.apps import App
+
+PROFILES = {"quick": 30, "default": 150, "deep": 1500}
+"""Examples of each profile."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    What to look for, and how long.
+
+    Args:
+        examples: scenarios to play at most.
+        seed: of all that is drawn.
+        contract: version of the contract that the API speaks.
+        only: ids of properties; () is all of the default profile.
+        skip: ids of properties to leave out.
+        policy: what is declared about the client.
+    """
+
+    examples: int = PROFILES["default"]
+    seed: int = 0
+    contract: str = versions()[0]
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    policy: Policy = Policy()
+
+    def chosen(self) -> list[Property]:
+        """Return the properties to judge; ValueError for an id that there is not."""
+        known = properties()
+        for name in (*self.only, *self.skip):
+            if name not in known:
+                raise ValueError(f"expected properties out of {', '.join(known)}, got {name!r}")
+        if self.only:
+            return [known[name] for name in known if name in self.only and name not in self.skip]
+        return [
+            one
+            for one in known.values()
+            if one.id not in self.skip and one.default and (one.level is not Level.POLICY or self.policy.max_in_flight)
+        ]
+
+
+def check_client(
+    client: PythonClient,
+    *,
+    plan: Plan | None = None,
+    receiver: App | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Verdict:
+    """
+    Find out what a client of the API does wrong, without a port and without waiting.
+
+    Args:
+        client: `client(base_url, api_key, prompt, **options)`, a function or a coroutine function that returns the
+            bytes of an image, its URL or its path, and raises to report failure.
+        plan: what to look for, and how long.
+        receiver: the client's receiver of webhooks, a WSGI or ASGI application.
+        progress: told after each scenario how many there have been, of how many.
+
+    Raises:
+        UnusableClient: it cannot be called so.
+        ValueError: the plan names a property that there is not.
+    """
+    plan = plan or Plan()
+    callee = Callee(client)
+    with Simulation(callee, contract=plan.contract, receiver=receiver, seed=plan.seed) as simulation:
+
+        def play(directives: Sequence[Directive]) -> Story:
+            return simulation.play(directives, intent_for(directives, plan.seed, hooks=receiver is not None))
+
+        explorer = Explorer(play, plan.chosen(), plan.policy, seed=plan.seed)
+        for done in explorer.run(plan.examples):
+            if progress is not None:
+                progress(done, plan.examples)
+    return verdict_of(explorer.found)
+
+
+def intent_for(directives: Sequence[Directive], seed: int, *, hooks: bool = False) -> Intent:
+    """Return what is wanted in the scenario of `directives`; the same for the same ones."""
+    told = repr([seed, *((one.name, one.rules) for one in directives)]).encode()
+    mark = hashlib.blake2b(told, digest_size=12).hexdigest()
+    prompt = next((one.prompt for one in directives if one.prompt is not None), f"a cat on a roof, {mark[:6]}")
+    return Intent(f"fm-{mark}", prompt, "flux1-dev", hook_url=f"{ORIGINS['hooks']}/hook" if hooks else None)

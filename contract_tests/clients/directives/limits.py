@@ -1,0 +1,40 @@
+"""Answers that ask a client to come again later."""
+
+from __future__ import annotations
+
+from contract_tests.clients.directives.base import Directive, Family, rule
+
+
+def _waits() -> dict[str, str | None]:
+    return {
+        "": None,
+        ", Retry-After: 7": "7",
+        ", Retry-After: 40": "40",
+    }
+
+
+def _odd_waits() -> dict[str, str]:
+    return {
+        ", Retry-After as a date": "Tue, 10 Sep 2024 00:00:30 GMT",
+        ", Retry-After in the past": "Fri, 01 Jan 2021 00:00:00 GMT",
+        ", Retry-After: abc": "abc",
+        ", Retry-After: -5": "-5",
+        ", Retry-After: 1.5": "1.5",
+        ", Retry-After: 9999999999": "9999999999",
+    }
+
+
+def busy(on: str, family: Family, *, odd: bool = False) -> list[Directive]:
+    """Return answers of 429 and 503 that ask to come again; `on` is an endpoint, as in a scenario."""
+    waits = _odd_waits() if odd else _waits()
+    return [
+        Directive(
+            f"{on}: {status}{text}{times}",
+            family,
+            (rule(on, calls, status=status, **({} if value is None else {"headers": {"Retry-After": value}})),),
+            harmless=False,
+        )
+        for times, calls in (("", 1), (", three times", {"first": 3}))
+        for status in ((429,) if odd else (429, 503))
+        for text, value in waits.items()
+    ]

@@ -1,0 +1,18 @@
+"""All directives in their shortest forms, in which most faults of clients show."""
+
+from __future__ import annotations
+
+from contract_tests.clients.directives import limits, polling, submitting
+from contract_tests.clients.directives.base import Directive, Family
+
+
+def plain() -> list[Directive]:
+    """Return the shortest directives of every family."""
+    return [
+        *submitting.ambiguous_submits(),
+        *submitting.rejected_submits(),
+        *limits.busy("submit", Family.BUSY_SUBMIT),
+        *submitting.jobs(),
+        *polling.odd_fetches(),
+        *limits.busy("fetch", Family.BUSY_FETCH),
+    ]

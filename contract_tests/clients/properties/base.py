@@ -1,0 +1,190 @@
+"""What a property of clients is, and where all of them are found."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from contract_tests.clients.directives.base import Family
+from contract_tests.clients.story import Story
+
+
+class Level(StrEnum):
+    """How much a property counts."""
+
+    MUST = "MUST"
+    """A client that breaks it fails."""
+    SHOULD = "SHOULD"
+    """A client that breaks it is warned."""
+    POLICY = "POLICY"
+    """Off until its value is declared."""
+
+
+class Need(StrEnum):
+    """What a property cannot be judged without."""
+
+    HOOKS = "hooks"
+    """A client that takes webhooks."""
+    EDITS = "edits"
+    """A client that uploads."""
+    DOWNLOADS = "downloads"
+    """A client that gets the image itself."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """
+    What a user has declared about the client; times are seconds.
+
+    Args:
+        deadline: by when it must have given up, or be done.
+        min_gap: least time between two fetches of a job.
+        max_attempts: how often it may send a request that was refused for now.
+        max_wait: longest time that it may wait because a server said so.
+        stall: by when it must give up on an answer that does not come.
+        grace: how long a job that was just made may be unknown to fetches.
+        resubmit: whether it may order again after an answer got lost, as with an idempotency key.
+        idempotency_header: header that makes two submissions the same one.
+        max_in_flight: jobs that it may have under way at once; None is as many as it likes.
+        hook_seconds: how long its receiver may take to answer.
+    """
+
+    deadline: float = 900.0
+    min_gap: float = 1.0
+    max_attempts: int = 6
+    max_wait: float = 600.0
+    stall: float = 330.0
+    grace: float = 30.0
+    resubmit: bool = False
+    idempotency_header: str = ""
+    max_in_flight: int | None = None
+    hook_seconds: float = 5.0
+
+
+class Grade(StrEnum):
+    """What a story says of a property."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    NOT_EXERCISED = "not exercised"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """
+    What a story says of a property.
+
+    Args:
+        grade: the verdict.
+        why: what the client did, in one line, if it failed.
+        bills: how often one image was paid for, if more than once.
+    """
+
+    grade: Grade
+    why: str = ""
+    bills: int = 0
+
+
+PASSED = Judgement(Grade.PASS)
+NOT_EXERCISED = Judgement(Grade.NOT_EXERCISED)
+
+
+def failed(why: str, bills: int = 0) -> Judgement:
+    """Return that the client failed, and why."""
+    return Judgement(Grade.FAIL, why, bills)
+
+
+def verdict(condition: object, why: str) -> Judgement:
+    """Return a pass if `condition` holds, else a failure."""
+    return PASSED if condition else failed(why)
+
+
+Judge = Callable[[Story, Policy], Judgement]
+
+
+@dataclass(frozen=True)
+class Property:
+    """
+    One invariant of clients.
+
+    Args:
+        id: C01 to C56.
+        title: in a few words.
+        level: how much it counts.
+        families: directives that exercise it; () when any scenario does.
+        judge: says what a story shows.
+        needs: what it cannot be judged without.
+        timing: whether it is about times, so that on a real clock a failure has to be seen three times.
+        default: whether it is in the default profile.
+        texts: of its documentation: invariant, observed, source, bug, fix.
+    """
+
+    id: str
+    title: str
+    level: Level
+    families: frozenset[Family]
+    judge: Judge
+    needs: frozenset[Need] = frozenset()
+    timing: bool = False
+    default: bool = True
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fix(self) -> str:
+        """The usual way to mend a client, in one line."""
+        return self.texts["Fix"]
+
+
+_PROPERTIES: dict[str, Property] = {}
+_PARTS = ("Invariant", "Observed", "Source", "Usual bug", "Fix")
+
+
+def prop(
+    id_: str,
+    title: str,
+    level: Level,
+    *families: Family,
+    needs: Iterable[Need] = (),
+    timing: bool = False,
+    default: bool = True,
+) -> Callable[[Judge], Judge]:
+    """
+    Register a function that judges as a property.
+
+    Its docstring has a paragraph each that begins with "Invariant:", "Observed:", "Source:", "Usual bug:" and "Fix:".
+    """
+
+    def register(judge: Judge) -> Judge:
+        if id_ in _PROPERTIES:
+            raise ValueError(f"{id_}: there are two properties of that id")
+        texts = _read(inspect.getdoc(judge) or "")
+        missing = [part for part in _PARTS if part not in texts]
+        if missing:
+            raise ValueError(f"{id_}: the docstring lacks {', '.join(missing)}")
+        _PROPERTIES[id_] = Property(
+            id_, title, level, frozenset(families), judge, frozenset(needs), timing, default, texts
+        )
+        return judge
+
+    return register
+
+
+def _read(doc: str) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    part = ""
+    for line in doc.splitlines():
+        name, colon, rest = line.partition(":")
+        if colon and name in _PARTS:
+            part, line = name, rest  # noqa: PLW2901
+        if part:
+            texts[part] = f"{texts.get(part, '')} {line.strip()}".strip()
+    return texts
+
+
+def properties() -> dict[str, Property]:
+    """Return all properties by id, in order."""
+    from contract_tests.clients.properties import polling, submitting  # noqa: F401  they register themselves
+
+    return dict(sorted(_PROPERTIES.items()))

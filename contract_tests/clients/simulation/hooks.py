@@ -1,0 +1,88 @@
+"""The sender of webhooks in a simulation: it calls the client's receiver, which lives on the client's clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from contract_tests.clients.simulation.scheduler import Scheduler
+from mock_server.drive.standins import start_driven
+from mock_server.hooks.apps import App, AppDeliverer
+from mock_server.model import Delivery, Receipt
+
+
+@dataclass(slots=True)
+class Call:
+    """A webhook that was sent: `at` and `answered_at` are instants of the clock."""
+
+    delivery: Delivery
+    at: float
+    answered_at: float | None = None
+    receipt: Receipt | None = None
+    forged: str = ""
+
+
+class _Receiver(AppDeliverer):
+    def attempt(self, delivery: Delivery) -> Receipt:
+        """Call the application in this thread."""
+        future: Future[Receipt] = Future()
+        self._attempt(delivery, future)
+        return future.result(timeout=0)
+
+
+class HookSender:
+    """
+    A deliverer that calls an application, each time in a thread of its own on the clock of the simulation.
+
+    Args:
+        receiver: the application; None answers for it, and nothing happens.
+    """
+
+    def __init__(self, receiver: App | None) -> None:
+        self._receiver = None if receiver is None else _Receiver(receiver)
+        self._scheduler: Scheduler | None = None
+        self.calls: list[Call] = []
+
+    def attend(self, scheduler: Scheduler | None) -> None:
+        """Begin anew: webhooks belong to the simulation of `scheduler` from now on."""
+        self._scheduler = scheduler
+        self.calls = []
+
+    def deliver(self, delivery: Delivery) -> Future[Receipt]:
+        """Call the receiver when it is its turn."""
+        future: Future[Receipt] = Future()
+        future.set_running_or_notify_cancel()
+        scheduler = self._scheduler
+        if scheduler is None or scheduler.over:
+            future.set_result(Receipt(None, "the simulation is over"))
+            return future
+        call = Call(delivery, scheduler.clock.now())
+        self.calls.append(call)
+        if self._receiver is None:
+            self._answered(call, Receipt(200), future.set_result)
+        else:
+            target = self._attempt
+            thread = threading.Thread(
+                target=target, args=(scheduler, self._receiver, call, future), name="hook", daemon=True
+            )
+            start_driven(thread, scheduler)
+        return future
+
+    def _attempt(self, scheduler: Scheduler, receiver: _Receiver, call: Call, future: Future[Receipt]) -> None:
+        receipt = Receipt(None, "the simulation ended before it answered")
+        try:
+            receipt = receiver.attempt(call.delivery)
+            call.answered_at = scheduler.clock.now()
+        finally:
+            self._answered(call, receipt, future.set_result)
+
+    @staticmethod
+    def _answered(call: Call, receipt: Receipt, then: Callable[[Receipt], None]) -> None:
+        call.receipt = receipt
+        then(receipt)
+
+    def close(self) -> None:
+        """Send nothing any more."""
+        self._scheduler = None

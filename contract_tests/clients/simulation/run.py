@@ -1,0 +1,238 @@
+"""Plays one scenario after another to a client, and tells the story of each."""
+
+from __future__ import annotations
+
+import io
+import logging
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from contract_tests.clients.directives.base import Directive, scenario_of
+from contract_tests.clients.given import Callee
+from contract_tests.clients.simulation import loops, sockets
+from contract_tests.clients.simulation.hooks import HookSender
+from contract_tests.clients.simulation.network import Network, Origin, Sent, no_app
+from contract_tests.clients.simulation.scheduler import Hangs
+from contract_tests.clients.simulation.sockets import SimulatedScheduler
+from contract_tests.clients.simulation.timeline import Timeline
+from contract_tests.clients.story import Connection, Ending, HookCall, Intent, Outcome, Request, Story
+from contract_tests.clients.telling import request_of
+from mock_server.app import create_app
+from mock_server.control import TenantControl
+from mock_server.drive.places import STAND_INS, StandIns
+from mock_server.drive.standins import check_interpreter
+from mock_server.drive.turns import Rest, here
+from mock_server.hooks.apps import App
+from mock_server.http.wire import wire_words
+from mock_server.journal import RequestEntry
+from mock_server.model import Account
+from mock_server.scenarios.rules import read_scenario
+from mock_server.settings import Settings
+from mock_server.tenant import Tenant
+from mock_server.world import World
+
+ORIGINS: Mapping[str, str] = {
+    "api": "http://api.fluxmock.test",
+    "images": "http://images.fluxmock.test",
+    "hooks": "http://hooks.fluxmock.test",
+    "elsewhere": "http://elsewhere.fluxmock.test",
+}
+"""The servers of a simulation, by their role. The last one has no business with the client at all."""
+
+_NETWORK_STAND_INS = StandIns(sockets.PAIRS, loops.FIXED, {})
+
+
+class Simulation:
+    """
+    Plays scenarios to a client in this process, in virtual time.
+
+    Args:
+        client: the client.
+        contract: version of the contract that the API speaks.
+        receiver: the client's receiver of webhooks, a WSGI or ASGI application.
+        seed: of all that the scenarios leave open.
+        seconds: how long a client may live, in virtual seconds.
+        quiet_seconds: how long is listened after it has ended, in virtual seconds.
+        most_requests: after so many a client is taken to be one that does not stop.
+    """
+
+    def __init__(
+        self,
+        client: Callee,
+        *,
+        contract: str,
+        receiver: App | None = None,
+        seed: int = 0,
+        seconds: float = 7200.0,
+        quiet_seconds: float = 120.0,
+        most_requests: int = 600,
+    ) -> None:
+        check_interpreter()
+        self._client = client
+        self._contract = contract
+        self._seconds = seconds
+        self._quiet_seconds = quiet_seconds
+        self._most_requests = most_requests
+        self._hooks = HookSender(receiver)
+        settings = Settings.of(
+            contract=contract, clock="frozen", seed=seed, hook_allow="*", images="plain", journal=most_requests + 10
+        )
+        self._world = World(settings, deliverer=self._hooks, observer=None, ticking=False)
+        self._app = create_app(world=self._world)
+
+    def __enter__(self) -> Self:
+        STAND_INS.put()
+        _NETWORK_STAND_INS.put()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _NETWORK_STAND_INS.take_back()
+        STAND_INS.take_back()
+        self._world.close()
+
+    def play(self, directives: Sequence[Directive], intent: Intent, image: Path | None = None) -> Story:
+        """
+        Let the client live through what `directives` say.
+
+        Args:
+            directives: what the server does.
+            intent: what is wanted of the client.
+            image: the file with the bytes of `intent.image`, for a client that edits.
+
+        Returns:
+            What happened; equal calls give equal stories, byte for byte.
+        """
+        scenario = scenario_of(directives)
+        tenant = self._world.reset(intent.api_key, **scenario.get("settings", {}))
+        TenantControl(self._world, intent.api_key).scenario(read_scenario(scenario))
+        timeline = Timeline(tenant)
+        scheduler = SimulatedScheduler(timeline, self._seconds)
+        network = Network(
+            timeline,
+            self._origins(),
+            tenant.journal,
+            most=self._most_requests,
+            overrun=lambda: scheduler.stop(f"it had sent {self._most_requests} requests and went on"),
+        )
+        scheduler.network = network
+        self._hooks.attend(scheduler)
+        outcome = self._run(scheduler, intent, image)
+        story = self._story(directives, intent, outcome, tenant, network)
+        self._world.forget(intent.api_key)
+        return story
+
+    def _origins(self) -> tuple[Origin, ...]:
+        apps = {"api": self._app, "images": self._app}
+        return tuple(
+            Origin(
+                url.removeprefix("http://"), 80, apps.get(role, no_app), ORIGINS["images"] if role == "api" else None
+            )
+            for role, url in ORIGINS.items()
+        )
+
+    def _run(self, scheduler: SimulatedScheduler, intent: Intent, image: Path | None) -> Outcome:
+        network = scheduler.network
+        member = here.member = scheduler.enrol()
+        output = io.StringIO()
+        try:
+            with _captured(output):
+                try:
+                    value = self._client(ORIGINS["api"], intent, image)
+                    outcome = Outcome(Ending.RETURNED, network.now(), value, output=output.getvalue())
+                except Hangs:
+                    outcome = Outcome(Ending.HUNG, network.now(), error=scheduler.why, output=output.getvalue())
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - to raise is how a client reports failure
+                    told = "".join(traceback.format_exception(error))
+                    ending = Ending.HUNG if scheduler.over else Ending.FAILED
+                    outcome = Outcome(ending, network.now(), None, _words(error), output.getvalue() + told)
+                if not scheduler.over:
+                    # Threads that the client left behind, and webhooks that are late.
+                    with suppress(Hangs):
+                        scheduler.rest(Rest(member, scheduler.deadline(self._quiet_seconds)))
+        finally:
+            scheduler.stop("the story is told")
+            scheduler.dismiss(member)
+            here.member = None
+        return outcome
+
+    def _story(
+        self,
+        directives: Sequence[Directive],
+        intent: Intent,
+        outcome: Outcome,
+        tenant: Tenant,
+        network: Network,
+    ) -> Story:
+        store = tenant.store
+        start = network.timeline.start
+        entries = {entry.number: entry for entry in tenant.journal.requests}
+        return Story(
+            directives=tuple(directives),
+            contract=self._contract,
+            intents=(intent,),
+            outcomes=(outcome,),
+            requests=tuple(_told(sent, entries) for sent in network.sent),
+            connections=tuple(
+                Connection(link.number, link.origin, link.opened_at, link.closed_at, link.refused)
+                for link in network.links
+            ),
+            hooks=tuple(
+                HookCall(
+                    number,
+                    call.delivery.job_id,
+                    call.delivery.body,
+                    call.delivery.content_type,
+                    round(call.at - start, 3),
+                    None if call.answered_at is None else round(call.answered_at - start, 3),
+                    None if call.receipt is None else call.receipt.status,
+                    None if call.receipt is None else call.receipt.error,
+                    call.forged,
+                )
+                for number, call in enumerate(self._hooks.calls, start=1)
+            ),
+            jobs=tenant.current_jobs(),
+            spent=store.balances[Account.SPENT] + store.balances[Account.RESERVED],
+            quiet_from=outcome.at,
+            watched_until=network.now(),
+            origins=ORIGINS,
+        )
+
+
+def _told(sent: Sent, entries: Mapping[int, RequestEntry]) -> Request:
+    return request_of(
+        number=sent.number,
+        at=sent.at,
+        origin=sent.origin,
+        connection=sent.connection,
+        raw=sent.raw,
+        environ=sent.environ,
+        body=sent.body,
+        response=sent.response,
+        fault=wire_words(sent.wire),
+        whole=sent.whole,
+        answered_at=sent.answered_at,
+        entry=None if sent.entry is None else entries.get(sent.entry),
+    )
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+@contextmanager
+def _captured(output: io.StringIO) -> Iterator[None]:
+    """Take what is printed and logged."""
+    handler = logging.StreamHandler(output)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        with redirect_stdout(output), redirect_stderr(output):
+            yield
+    finally:
+        root.removeHandler(handler)
