@@ -79,16 +79,21 @@ def check_client(
     """
     plan = plan or Plan()
     callee = Callee(client)
-    with Simulation(callee, contract=plan.contract, receiver=receiver, seed=plan.seed) as simulation:
+    with Simulation(
+        callee, contract=plan.contract, receiver=receiver, seed=plan.seed, seconds=plan.policy.patience
+    ) as simulation:
 
-        def play(directives: Sequence[Directive]) -> Story:
+        def play(directives: tuple[Directive, ...]) -> Story:
             return simulation.play(directives, intent_for(directives, plan.seed, hooks=receiver is not None))
 
-        explorer = Explorer(play, plan.chosen(), plan.policy, seed=plan.seed)
-        for done in explorer.run(plan.examples):
-            if progress is not None:
-                progress(done, plan.examples)
-    return verdict_of(explorer.found)
+        explorer = Explorer(
+            play,
+            plan.chosen(),
+            plan.policy,
+            seed=plan.seed,
+            progress=lambda done: progress(done, plan.examples) if progress else None,
+        )
+        return verdict_of(explorer.run(plan.examples))
 
 
 def intent_for(directives: Sequence[Directive], seed: int, *, hooks: bool = False) -> Intent:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice, zip_longest
 
-from contract_tests.clients.directives.base import Directive
+from contract_tests.clients.directives.base import Directive, Family
 from contract_tests.clients.directives.menu import plain
 from contract_tests.clients.properties.base import Grade, Judgement, Policy, Property
 from contract_tests.clients.story import Story
 
-Play = Callable[[Sequence[Directive]], Story]
+Directives = tuple[Directive, ...]
+Play = Callable[[Directives], Story]
 """Plays a scenario that is made of directives to the client."""
 
 
@@ -33,7 +35,7 @@ class Finding:
     property: Property
     passes: int = 0
     judgement: Judgement | None = None
-    directives: tuple[Directive, ...] = ()
+    directives: Directives = ()
     story: Story | None = None
     example: int = 0
     seen: tuple[int, int] = (0, 0)
@@ -68,33 +70,58 @@ class Explorer:
         properties: what to judge.
         policy: what was declared about it.
         seed: of the order of what is tried, and of what is drawn.
-        confirm: how often a failure is played again: `confirm` times for properties of timing, else once.
+        confirm: how often a failure of timing is played again; others are once.
+        progress: told after each scenario how many there have been.
     """
 
     def __init__(
-        self, play: Play, properties: Sequence[Property], policy: Policy, *, seed: int = 0, confirm: int = 1
+        self,
+        play: Play,
+        properties: Sequence[Property],
+        policy: Policy,
+        *,
+        seed: int = 0,
+        confirm: int = 1,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._play = play
         self._properties = properties
         self._policy = policy
         self._seed = seed
         self._confirm = confirm
+        self._progress = progress
+        self._families: frozenset[Family] = frozenset().union(*(one.families for one in properties))
         self.found = Exploration({one.id: Finding(one) for one in properties})
 
-    def run(self, examples: int) -> Iterator[int]:
-        """Play at most `examples` scenarios; yields after each how many there have been."""
-        for directives in self._scenarios(examples):
+    def run(self, examples: int) -> Exploration:
+        """Play `examples` scenarios: one in which all goes well, the menu, and then what Hypothesis draws."""
+        for directives in islice(menu(self._families, self._seed), examples):
             self._try(directives)
-            yield self.found.examples
+        if self.found.examples < examples and self._families:
+            self._swarm(examples - self.found.examples)
+        return self.found
 
-    def _scenarios(self, examples: int) -> Iterator[tuple[Directive, ...]]:
-        wanted = frozenset().union(*(one.families for one in self._properties))
-        menu = [(directive,) for directive in plain() if directive.family in wanted]
-        random.Random(self._seed).shuffle(menu)  # noqa: S311
-        yield ()
-        yield from menu[: examples - 1]
+    def _swarm(self, examples: int) -> None:
+        # Hypothesis takes a tenth of a second to import, and a short run does without.
+        from hypothesis import HealthCheck, Phase, given, seed, settings
 
-    def _try(self, directives: tuple[Directive, ...]) -> None:
+        from contract_tests.clients.directives.drawn import together
+
+        @seed(self._seed)
+        @settings(
+            max_examples=examples,
+            phases=[Phase.generate],
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(together(self._families))
+        def live(directives: Directives) -> None:
+            self._try(directives)
+
+        live()
+
+    def _try(self, directives: Directives) -> None:
         found = self.found
         found.examples += 1
         story = self._play(directives)
@@ -109,25 +136,57 @@ class Explorer:
             elif judgement.grade is Grade.FAIL:
                 finding.example = found.examples
                 self._settle(finding, directives, story, judgement)
+        self._progress(found.examples)
 
-    def _settle(self, finding: Finding, directives: tuple[Directive, ...], story: Story, judgement: Judgement) -> None:
+    def _settle(self, finding: Finding, directives: Directives, story: Story, judgement: Judgement) -> None:
         """Make a failure small, and see it again."""
-        smaller = True
-        while smaller and len(directives) > 0:
-            smaller = False
-            for index in range(len(directives)):
-                fewer = (*directives[:index], *directives[index + 1 :])
-                tried = self._again(fewer, finding.property)
-                if tried is not None:
-                    directives, (story, judgement), smaller = fewer, tried, True
-                    break
-        tries = self._confirm if finding.property.timing else 1
-        seen = sum(self._again(directives, finding.property) is not None for _ in range(tries))
         finding.judgement, finding.directives, finding.story = judgement, directives, story
+        while self._shrink(finding):
+            pass
+        tries = self._confirm if finding.property.timing else 1
+        seen = sum(self._again(finding.directives, finding.property) is not None for _ in range(tries))
         finding.seen = (seen, tries)
 
-    def _again(self, directives: tuple[Directive, ...], one: Property) -> tuple[Story, Judgement] | None:
+    def _shrink(self, finding: Finding) -> bool:
+        """Look for a smaller scenario that shows the same failure; return whether there is one."""
+        for fewer in _smaller(finding.directives):
+            tried = self._again(fewer, finding.property)
+            if tried is not None:
+                finding.directives, (finding.story, finding.judgement) = fewer, tried
+                return True
+        return False
+
+    def _again(self, directives: Directives, one: Property) -> tuple[Story, Judgement] | None:
         self.found.replays += 1
         story = self._play(directives)
         judgement = one.judge(story, self._policy)
         return (story, judgement) if judgement.grade is Grade.FAIL else None
+
+
+def menu(families: frozenset[Family], seed: int) -> Iterator[Directives]:
+    """Return scenarios of no directive, and of one each: of every family one, then of every family another."""
+    by_family: dict[Family, list[Directive]] = {}
+    for directive in plain():
+        if directive.family in families:
+            by_family.setdefault(directive.family, []).append(directive)
+    luck = random.Random(seed)  # noqa: S311
+    columns = list(by_family.values())
+    luck.shuffle(columns)
+    for column in columns:
+        luck.shuffle(column)
+    yield ()
+    for directive in chain.from_iterable(zip_longest(*columns)):
+        if directive is not None:
+            yield (directive,)
+
+
+def _smaller(directives: Directives) -> Iterator[Directives]:
+    """Return what is smaller by a directive, and then what has a plain one in place of one that was drawn."""
+    for index in range(len(directives)):
+        yield (*directives[:index], *directives[index + 1 :])
+    shortest = plain()
+    for index, directive in enumerate(directives):
+        if directive not in shortest:
+            for other in shortest:
+                if other.family is directive.family:
+                    yield (*directives[:index], other, *directives[index + 1 :])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract_tests.clients.directives import limits, polling, submitting
+from contract_tests.clients.directives import limits, polling, reading, submitting
 from contract_tests.clients.directives.base import Directive, Family
 
 
@@ -15,4 +15,16 @@ def plain() -> list[Directive]:
         *submitting.jobs(),
         *polling.odd_fetches(),
         *limits.busy("fetch", Family.BUSY_FETCH),
+        *limits.busy("fetch", Family.ODD_WAIT, odd=True),
+        *reading.unknown_fields(),
+        *reading.null_data(),
+        *reading.odd_messages(),
+        *reading.partial_data(),
+        *reading.no_image(),
+        *reading.body_forms(),
+        *reading.number_forms(),
+        *reading.no_json(),
+        *reading.closed_connections(),
+        *reading.stalled(),
+        *reading.dripping(),
     ]

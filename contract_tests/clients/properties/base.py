@@ -62,6 +62,11 @@ class Policy:
     max_in_flight: int | None = None
     hook_seconds: float = 5.0
 
+    @property
+    def patience(self) -> float:
+        """Virtual seconds after which a client is taken to be one that never ends."""
+        return self.deadline + self.max_wait + 60.0
+
 
 class Grade(StrEnum):
     """What a story says of a property."""
@@ -185,6 +190,6 @@ def _read(doc: str) -> dict[str, str]:
 
 def properties() -> dict[str, Property]:
     """Return all properties by id, in order."""
-    from contract_tests.clients.properties import polling, submitting  # noqa: F401  they register themselves
+    from contract_tests.clients.properties import limits, polling, reading, submitting  # noqa: F401  they register themselves
 
     return dict(sorted(_PROPERTIES.items()))

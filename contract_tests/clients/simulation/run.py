@@ -69,7 +69,7 @@ class Simulation:
         seed: int = 0,
         seconds: float = 7200.0,
         quiet_seconds: float = 120.0,
-        most_requests: int = 600,
+        most_requests: int = 1500,
     ) -> None:
         check_interpreter()
         self._client = client

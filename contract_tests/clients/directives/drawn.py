@@ -1,0 +1,91 @@
+"""Hypothesis strategies of directives, and of the scenarios that several of them make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from contract_tests.clients.directives.base import Directive, Family, lost_answers, rule, scenario_of
+from contract_tests.clients.directives.menu import plain
+
+MOST = 4
+"""Directives of one scenario; few suffice: most failures need three events or fewer (Yuan et al., OSDI 2014)."""
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | _TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_TEXT, inner, max_size=2),
+    max_leaves=4,
+)
+_SECONDS = st.integers(0, 90)
+_NAMES = st.from_regex(r"[a-z]{1,8}_[a-z]{1,8}", fullmatch=True)
+_KNOWN = frozenset({"SUCCESS", "FAILED", "PENDING_QUEUE", "ON_QUEUE"})
+
+
+def directives() -> SearchStrategy[Directive]:
+    """Return a strategy of directives: those of the menu, and others with numbers and texts of their own."""
+    return st.one_of(st.sampled_from(plain()), _with_parameters())
+
+
+def scenarios() -> SearchStrategy[dict[str, Any]]:
+    """Return a strategy of scenarios that fit `schemas/scenario.schema.json`, of up to four directives."""
+    return together().map(scenario_of)
+
+
+def together(families: frozenset[Family] | None = None) -> SearchStrategy[tuple[Directive, ...]]:
+    """Return a strategy of some directives at once; of these families, if they are said."""
+    one = directives() if families is None else directives().filter(lambda made: made.family in families)
+    return st.lists(one, min_size=0, max_size=MOST, unique_by=lambda made: made.name).map(tuple)
+
+
+def _with_parameters() -> SearchStrategy[Directive]:
+    first = st.integers(1, 5)
+    return st.one_of(
+        st.builds(_slow_job, _SECONDS, _SECONDS),
+        st.builds(_unknown_status, _TEXT.filter(lambda text: text not in _KNOWN), first),
+        st.builds(_flaky, st.sampled_from(sorted(lost_answers())), st.integers(1, 3)),
+        st.builds(_busy, st.sampled_from(["submit", "fetch"]), st.sampled_from([429, 503]), st.integers(1, 60), first),
+        st.builds(_message, _TEXT),
+        st.builds(_unknown_fields, st.dictionaries(_NAMES, _JSON, min_size=1, max_size=3)),
+        st.builds(_pieces, st.lists(st.integers(1, 60), min_size=1, max_size=4)),
+    )
+
+
+def _slow_job(queue: int, run: int) -> Directive:
+    then = {"queue_seconds": queue, "run_seconds": run}
+    return Directive(f"job: {queue} s in the queue, {run} s of work", Family.SLOW_JOB, ({"on": "job", "then": then},))
+
+
+def _unknown_status(status: str, first: int) -> Directive:
+    rules = (rule("fetch", {"first": first}, set={"/status": status}),)
+    return Directive(f"fetch: status {status!r} for the first {first}", Family.UNKNOWN_STATUS, rules)
+
+
+def _flaky(how: str, first: int) -> Directive:
+    rules = (rule("fetch", {"first": first}, **lost_answers()[how]),)
+    return Directive(f"fetch: {how} for the first {first}", Family.FLAKY_FETCH, rules)
+
+
+def _busy(on: str, status: int, seconds: int, first: int) -> Directive:
+    family = Family.BUSY_SUBMIT if on == "submit" else Family.BUSY_FETCH
+    rules = (rule(on, {"first": first}, status=status, headers={"Retry-After": str(seconds)}),)
+    return Directive(f"{on}: {status}, Retry-After: {seconds}, for the first {first}", family, rules, harmless=False)
+
+
+def _message(text: str) -> Directive:
+    rules = (rule("submit", None, set={"/message": text}), rule("fetch", None, set={"/message": text}))
+    return Directive(f"answers: message is {text!r}", Family.ODD_MESSAGE, rules)
+
+
+def _unknown_fields(fields: dict[str, Any]) -> Directive:
+    changes = {f"{where}/{name}": value for where in ("", "/data") for name, value in fields.items()}
+    rules = (rule("submit", None, set=changes), rule("fetch", None, set=changes))
+    return Directive(f"answers: unknown fields {', '.join(fields)}", Family.UNKNOWN_FIELDS, rules)
+
+
+def _pieces(sizes: list[int]) -> Directive:
+    wire = {"chunks": sizes}
+    rules = (rule("submit", None, wire=wire), rule("fetch", None, wire=wire))
+    return Directive(f"answers: in chunks of {', '.join(map(str, sizes))}", Family.BODY_FORM, rules)
