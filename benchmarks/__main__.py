@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+import checking
 import cycle
 import delays
 import hooks
@@ -21,6 +22,7 @@ _BENCHMARKS = {
     "cycle": cycle,
     "hooks": hooks,
     "delays": delays,
+    "checking": checking,
     "plugin": plugin,
 }
 

@@ -2,7 +2,8 @@
 The contract-testing kit: checks of recorded traffic and of single answers against the contract.
 
 `check(path)` holds a recording against it, `validate(exchange)` one exchange, and `assert_matches_contract(response)`
-fails a test whose answer does not fit.
+fails a test whose answer does not fit. `check_client(callable)` finds out what a client of the API does wrong, and
+`ClientContract` is a class of tests for it.
 """
 
 from __future__ import annotations
@@ -14,19 +15,44 @@ if TYPE_CHECKING:
     from contract_tests.asserting import assert_matches_contract, validate
     from contract_tests.checker import Checker, Report
     from contract_tests.checking import check
+    from contract_tests.clients.check import Plan, check_client
+    from contract_tests.clients.properties.base import Policy
+    from contract_tests.clients.replaying import replay
+    from contract_tests.clients.contract_class import ClientContract
+    from contract_tests.clients.verdict import Verdict
     from contract_tests.findings import Finding, Severity
 
 _HOMES = {
     "Checker": "checker",
+    "ClientContract": "clients.contract_class",
     "Finding": "findings",
+    "Plan": "clients.check",
+    "Policy": "clients.properties.base",
     "Report": "checker",
     "Severity": "findings",
+    "Verdict": "clients.verdict",
     "assert_matches_contract": "asserting",
     "check": "checking",
+    "check_client": "clients.check",
+    "replay": "clients.replaying",
     "validate": "asserting",
 }
 
-__all__ = ["Checker", "Finding", "Report", "Severity", "assert_matches_contract", "check", "validate"]
+__all__ = [
+    "Checker",
+    "ClientContract",
+    "Finding",
+    "Plan",
+    "Policy",
+    "Report",
+    "Severity",
+    "Verdict",
+    "assert_matches_contract",
+    "check",
+    "check_client",
+    "replay",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from contract_tests.exchanges import Endpoint, Exchange, Trouble
+from contract_tests.coverage import Covered
+from contract_tests.exchanges import CALLBACK, IMAGE, Exchange, Trouble
 from contract_tests.findings import Finding, Policy, Severity, Tally, in_order
 from contract_tests.jobs import JobBook, job_id_of
 from contract_tests.messages import MessageCheck, Parsed, parsed
+from contract_tests.observed import Observations, Observed
 from mock_server.contract import versions
+
+Observer = Callable[[Parsed, str], None]
+"""Is told each message of a recording, and the host that it belongs to."""
 
 _SURE = 200
 # Messages by which a version must lag behind the best before it is looked at no more.
@@ -44,6 +49,9 @@ class Report:
         jobs: how many were followed.
         troubles: what could not be read.
         contracts: by host, the version that it was held against.
+        observed: by host, what was seen beside the findings.
+        coverage: which branches of the contract were exercised; None where nobody asked.
+        empty: how many messages had no body, neither sent nor received, that could be held against the contract.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -52,6 +60,9 @@ class Report:
     jobs: int = 0
     troubles: tuple[Trouble, ...] = ()
     contracts: dict[str, Choice] = field(default_factory=dict)
+    observed: dict[str, Observed] = field(default_factory=dict)
+    coverage: tuple[Covered, ...] | None = None
+    empty: int = 0
 
     def at_least(self, severity: Severity) -> list[Finding]:
         """Return the findings that are as bad as `severity`, or worse."""
@@ -59,24 +70,21 @@ class Report:
 
 
 class _Side:
-    """One host, held against one version."""
+    """The messages of one host, held against one version."""
 
-    def __init__(self, version: str, host: str) -> None:
+    def __init__(self, version: str) -> None:
         self.version = version
         self.check = MessageCheck(version)
         self.tally = Tally()
-        self.jobs = JobBook(version, host)
         self.misfits = 0
         self.alone = 0
 
     def note(self, message: Parsed) -> bool:
         """Note what does not fit; return whether the message as such does."""
-        notes = self.check(message)
-        place = message.exchange.place
+        notes = self.check.notes(message)
         for note in notes:
-            self.tally.note(note, place)
-        self.jobs.note(message, self.tally)
-        return not any(note.rule.startswith(_DECISIVE) for note in notes)
+            self.tally.note(note, message.exchange.place)
+        return not notes or not any(note.rule.startswith(_DECISIVE) for note in notes)
 
 
 _DECISIVE = ("field/missing", "type/", "value/", "request/")
@@ -84,17 +92,29 @@ _DECISIVE = ("field/missing", "type/", "value/", "request/")
 
 class _Host:
     def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
-        self.sides = [_Side(version, name) for version in candidates]
+        self.name = name
+        self.observations = Observations()
+        self.sides = [_Side(version) for version in candidates]
+        self.jobs = JobBook(name, {side.version: side.tally for side in self.sides})
 
     def note(self, message: Parsed) -> None:
-        fits = [side.note(message) for side in self.sides]
-        if len(fits) == 1 or all(fits):
-            return
-        for side, fit in zip(self.sides, fits, strict=True):
-            side.misfits += not fit
-            side.alone += fit and sum(fits) == 1
+        misfits = [side for side in self.sides if not side.note(message)]
+        self.jobs.note(message)
+        self.observations.note(message)
+        if misfits and len(self.sides) > 1:
+            self._weigh(misfits)
+
+    def _weigh(self, misfits: list[_Side]) -> None:
+        fitting = [side for side in self.sides if side not in misfits]
+        for side in misfits:
+            side.misfits += 1
+        if len(fitting) == 1:
+            fitting[0].alone += 1
         best = min(side.misfits for side in self.sides)
         self.sides = [side for side in self.sides if side.misfits < best + _SURE]
+
+    def observed(self) -> Observed:
+        return self.observations.seen(self.best().version, self.jobs.times)
 
     def best(self) -> _Side:
         """Return the side that fits best; of equal ones the newest."""
@@ -117,15 +137,19 @@ class Checker:
     Args:
         version: of the contract; None finds out for each host.
         policy: what to report, and how loud.
+        observers: are told each message and the host that it belongs to.
     """
 
-    def __init__(self, version: str | None = None, policy: Policy | None = None) -> None:
+    def __init__(
+        self, version: str | None = None, policy: Policy | None = None, *, observers: Sequence[Observer] = ()
+    ) -> None:
+        self._observers = observers
         self._told = version is not None
         self._candidates = (version,) if version is not None else versions()
         self._policy = policy or Policy()
         self._hosts: dict[str, _Host] = {}
         self._troubles: list[Trouble] = []
-        self.messages = self.others = 0
+        self.messages = self.empty = self.others = 0
 
     def feed(self, recorded: Iterable[Exchange | Trouble]) -> None:
         """Check what was recorded."""
@@ -138,7 +162,12 @@ class Checker:
                 self.others += 1
                 continue
             self.messages += 1
-            self._host_of(message).note(message)
+            if not message.response_seen:
+                self.empty += message.empty
+            host = self._host_of(message)
+            host.note(message)
+            for observe in self._observers:
+                observe(message, host.name)
 
     def noted(self) -> int:
         """Return how many kinds of findings there are so far, whatever the policy says."""
@@ -149,32 +178,32 @@ class Checker:
         findings: list[Finding] = []
         jobs: Counter[str] = Counter()
         for name, host in self._hosts.items():
+            host.jobs.close()
+            jobs[name] = host.jobs.seen
             side = host.best()
-            side.jobs.close(side.tally)
-            jobs[name] = side.jobs.seen
             findings += side.tally.findings(self._policy, name, side.version)
         return Report(
             findings=tuple(in_order(findings)),
             messages=self.messages,
+            empty=self.empty,
             others=self.others,
             jobs=jobs.total(),
             troubles=tuple(self._troubles),
             contracts={name: host.choice(told=self._told) for name, host in self._hosts.items()},
+            observed={name: host.observed() for name, host in self._hosts.items()},
         )
 
     def _host_of(self, message: Parsed) -> _Host:
         name = message.host
-        if message.endpoint is Endpoint.CALLBACK:
+        if message.endpoint is CALLBACK:
             # A webhook goes to the client's host; it belongs to the one that has the job.
             job_id = job_id_of(message.request) if isinstance(message.request, dict) else None
-            owners = (
-                host for host in self._hosts.values() if job_id and any(job_id in side.jobs for side in host.sides)
-            )
+            owners = (host for host in self._hosts.values() if job_id and job_id in host.jobs)
             owner = next(owners, None)
             if owner is not None:
                 return owner
             name = next(iter(self._hosts), "") if len(self._hosts) == 1 else ""
-        elif message.endpoint is Endpoint.IMAGE:
+        elif message.endpoint is IMAGE:
             name = next(iter(self._hosts), name)
         host = self._hosts.get(name)
         if host is None:

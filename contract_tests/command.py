@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from contract_tests.exchanges import Endpoint, Exchange, Trouble, Unreadable
+from contract_tests.exchanges import Endpoint, Exchange, Place, Unreadable
 from contract_tests.findings import Severity
+from contract_tests.reporting import publish, report_options
 from mock_server.contract import versions
 from mock_server.errors import SettingsError
 
 if TYPE_CHECKING:
-    from contract_tests.checker import Checker, Report
+    from contract_tests.checker import Checker
+    from contract_tests.patch import Patcher
 
-_FORMATS = ("text", "json", "junit", "sarif", "markdown", "github", "html")
 _EXIT_USAGE = 2
 _ENDPOINTS = [endpoint.value for endpoint in Endpoint if endpoint is not Endpoint.IMAGE]
 
@@ -41,26 +42,25 @@ _ENDPOINTS = [endpoint.value for endpoint in Endpoint if endpoint is not Endpoin
     type=click.Choice(_ENDPOINTS),
     help="What a file with a single JSON body is an answer of (callback: the body of a webhook).",
 )
+@report_options
 @click.option(
-    "--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True, help="How to report."
+    "--coverage",
+    "with_coverage",
+    is_flag=True,
+    help="Also list which branches of the contract were exercised, and never.",
 )
 @click.option(
-    "--output",
+    "--patch",
+    "patch_file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Where to write JSON Patches that make the contract accept what came; - is standard output, for them alone.",
+)
+@click.option(
+    "--write-scenario",
+    "scenario_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where to write the report; standard output by default.",
-)
-@click.option(
-    "--fail-on",
-    type=click.Choice([s.value for s in Severity if s is not Severity.OFF]),
-    default="error",
-    show_default=True,
-    help="The least severity that makes the exit code 1.",
-)
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="TOML or JSON file with severities by rule; by default [tool.fluxmock.rules] of the nearest pyproject.toml.",
+    metavar="FILE",
+    help="Where to write a scenario in which the emulator answers as the API does now.",
 )
 def check(
     paths: tuple[str, ...],
@@ -70,6 +70,9 @@ def check(
     output: Path | None,
     fail_on: str,
     policy_file: Path | None,
+    with_coverage: bool,
+    patch_file: Path | None,
+    scenario_file: Path | None,
 ) -> None:
     """
     Hold recordings against the contract: HAR, VCR.py cassettes, JSON Lines, the journal of the emulator, single bodies.
@@ -79,63 +82,84 @@ def check(
     """  # fmt: skip
     from contract_tests import policy, readers
     from contract_tests.checker import Checker
+    from contract_tests.coverage import Coverage
+    from contract_tests.patch import Patcher
 
     if contract != "auto" and contract not in versions():
         raise click.BadParameter(f"expected auto, {', '.join(versions())}; got {contract!r}", param_hint="--contract")
+    if scenario_file is not None and "-" in paths:
+        raise click.ClickException("--write-scenario: expected files, which can be read twice; got standard input")
+    candidates = versions() if contract == "auto" else (contract,)
+    coverage = Coverage(candidates) if with_coverage else None
+    patcher = Patcher(candidates) if patch_file is not None else None
+    observers = [observer for observer in (coverage, patcher) if observer is not None]
     try:
-        checker = Checker(None if contract == "auto" else contract, policy.load(policy_file))
+        checker = Checker(None if contract == "auto" else contract, policy.load(policy_file), observers=observers)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     said = Endpoint(endpoint) if endpoint else None
     unreadable = []
     for path in paths:
         try:
-            checker.feed(_with_progress(readers.read(path, endpoint=said), path, checker))
+            with _progress(path, checker) as advance:
+                checker.feed(readers.read(path, endpoint=said, advance=advance))
         except Unreadable as error:
             unreadable.append(str(error))
     for problem in unreadable:
         click.echo(f"fluxmock: {problem}", err=True)
     if unreadable and not checker.messages:
         sys.exit(_EXIT_USAGE)
-    code = _report(checker.report(), format_, output, Severity(fail_on), ", ".join(paths))
+    report = checker.report()
+    chosen = {host: choice.version for host, choice in report.contracts.items()}
+    if coverage is not None:
+        report = replace(report, coverage=coverage.of(chosen))
+    if patcher is not None and patch_file is not None:
+        _write_patches(patcher, chosen, patch_file)
+    if patch_file == Path("-") and output is None:
+        output = Path(os.devnull)
+    code = publish(report, format_, output, Severity(fail_on), ", ".join(str(Place(path, 0)) for path in paths))
+    if scenario_file is not None:
+        from contract_tests.scenario_making.command import write_drift
+
+        write_drift(report, paths, said, scenario_file)
     sys.exit(max(code, _EXIT_USAGE) if unreadable else code)
 
 
-def _report(report: Report, format_: str, output: Path | None, fail_on: Severity, title: str) -> int:
-    from contract_tests.reports import FORMATS, Context, verdict_of
-
-    terminal = output is None and sys.stdout.isatty()
-    context = Context(
-        title=title,
-        width=shutil.get_terminal_size((80, 24)).columns if terminal else 100,
-        colour=terminal and "NO_COLOR" not in os.environ,
-        encoding=(sys.stdout.encoding or "utf-8") if output is None else "utf-8",
-        fail_on=fail_on,
-    )
-    text = FORMATS[format_](report, context)
-    if output is None:
-        click.echo(text, nl=False)
+def _write_patches(patcher: Patcher, contracts: Mapping[str, str], file: Path) -> None:
+    text = json.dumps([patch.as_json() for patch in patcher.patches(contracts)], indent=2)
+    if file == Path("-"):
+        click.echo(text)
     else:
-        output.write_text(text, "utf-8")
-    return int(verdict_of(report, fail_on))
+        try:
+            file.write_text(text + "\n", "utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{file}: cannot write the patches: {error.strerror or error}") from None
+    left_out = patcher.left_out(contracts)
+    if left_out:
+        click.echo(f"fluxmock: no patch accepts {left_out} of the messages: they have too little in common", err=True)
 
 
-def _with_progress(recorded: Iterable[Exchange | Trouble], path: str, checker: Checker) -> Iterator[Exchange | Trouble]:
-    """Pass on what was recorded, and tell how far we are on a terminal, if it takes long."""
+@contextmanager
+def _progress(path: str, checker: Checker) -> Iterator[Callable[[int], None] | None]:
+    """Tell on a terminal how far the reading of `path` is; yields what takes the bytes that were read."""
     if not sys.stderr.isatty():
-        yield from recorded
+        yield None
         return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    from contract_tests.readers import size_of
 
     console = Console(stderr=True, no_color="NO_COLOR" in os.environ)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(path)
-        for number, item in enumerate(recorded):
-            if number % 5000 == 0:
-                progress.update(task, description=f"{path}: {checker.messages:,} messages")
-            yield item
+        name = str(Place(path, 0))
+        task = progress.add_task(name, total=size_of(path))
+
+        def advance(size: int) -> None:
+            progress.update(task, advance=size, description=f"{name}: {checker.messages:,} messages")
+
+        yield advance
 
 
 @click.command()
@@ -231,7 +255,7 @@ def record(
             run(proxy, host, port, limits=Limits(), workers=16, on_ready=ready)
         except OSError as error:
             raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    sys.exit(_report(checker.report(), "text", None, Severity.ERROR, str(output)))
+    sys.exit(publish(checker.report(), "text", None, Severity.ERROR, str(output)))
 
 
 def _line(exchange: Exchange, new_findings: int) -> str:

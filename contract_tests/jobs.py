@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from contract_tests.exchanges import Endpoint, Place
+from contract_tests.exchanges import CALLBACK, FETCH, GENERATE, Endpoint, Place
 from contract_tests.findings import NOTHING, Confidence, Fact, Note, Tally, as_example
 from contract_tests.messages import Parsed, is_submission
-from contract_tests.shapes import kind
+from contract_tests.shapes import kind, pointer_of
+from contract_tests.times import JobTimes, When
 from mock_server import resources
 from mock_server.engine import TRANSITIONS
 from mock_server.model import JobState
 
 MOST_JOBS = 50_000
 """Jobs that are followed at once. The oldest is let go for a new one, so that memory stays flat."""
+MOST_BYTES = 32 * 1024 * 1024
+"""Bytes of bodies that are kept of all of them: a prompt may have a megabyte."""
 
-_STATES = {state.value: state for state in JobState}
+_STATES = frozenset(state.value for state in JobState)
+_FINAL = frozenset(state.value for state in JobState if state.final)
+_SUCCESS = JobState.SUCCESS.value
 
 
-def _reachable() -> frozenset[tuple[JobState, JobState]]:
+def _reachable() -> frozenset[tuple[str, str]]:
     """Return all pairs of states of which the second can be seen after the first, however rarely somebody looks."""
     pairs = {(origin, target) for (origin, _), target in TRANSITIONS.items()} | {(state, state) for state in JobState}
     for middle in JobState:
         pairs |= {(a, d) for a, b in pairs for c, d in pairs if b is c is middle}
-    return frozenset(pairs)
+    return frozenset((first.value, second.value) for first, second in pairs)
 
 
 _REACHABLE = _reachable()
@@ -37,119 +44,129 @@ class _Story:
     place: Place
     ordered: dict[str, Any] | None = None
     endpoint: Endpoint | None = None
-    state: JobState | None = None
+    state: str | None = None
     fetched: Any = None
     hooked: Any = None
+    kept: int = 0
+    when: When = field(default_factory=dict)
+
+
+_Seen = tuple[Place, str]
+# Where something was seen: the place, and the kind of message.
 
 
 class JobBook:
     """
-    The jobs of one host, held against one version of the contract.
+    The jobs of one host.
+
+    Versions of the contract differ in what they say of a field, and never in what a job may do; so one book serves
+    them all.
 
     Args:
-        version: of the contract.
         host: with its port; images may lie there, as those of an emulator do.
+        tallies: by version, where what is found is counted, each time with what that version says about it.
 
     Attributes:
         seen: how many jobs there were.
         let_go: how many were let go before the end of the recording.
+        times: how long they took.
     """
 
-    def __init__(self, version: str, host: str) -> None:
-        self._version = version
-        self._host = host
-        self._product = resources.load("product.json")
-        self._images = urlsplit(self._product["origins"]["images"]).netloc
+    def __init__(self, host: str, tallies: Mapping[str, Tally]) -> None:
+        self._tallies = tallies
+        self._image_hosts = urlsplit(_product()["origins"]["images"]).netloc, host  # an emulator has its own
+        self._image_origins = tuple(f"{scheme}://{name}/" for scheme in ("https", "http") for name in self._image_hosts)
         self._stories: dict[str, _Story] = {}
+        self._kept = 0
         self.seen = self.let_go = 0
+        self.times = JobTimes()
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._stories
 
-    def note(self, message: Parsed, tally: Tally) -> None:
+    def note(self, message: Parsed) -> None:
         """Go on with the job that `message` is about."""
-        if message.endpoint is Endpoint.CALLBACK:
-            self._result(message, message.request, tally, hooked=True)
+        if message.endpoint is CALLBACK:
+            if isinstance(message.request, dict):
+                self._result(message, message.request, None, hooked=True)
         elif message.exchange.status == 200 and isinstance(message.response, dict):
-            if is_submission(message.endpoint):
+            if message.endpoint is FETCH:
+                asked = message.request.get("jobId") if message.request else None
+                self._result(message, message.response, asked, hooked=False)
+            elif is_submission(message.endpoint):
                 self._submission(message)
-            elif message.endpoint is Endpoint.FETCH:
-                self._result(message, message.response, tally, hooked=False)
 
-    def close(self, tally: Tally) -> None:
+    def close(self) -> None:
         """End the recording."""
         for story in self._stories.values():
-            self._end(story, tally)
+            self._end(story)
         self._stories.clear()
 
-    def _story(self, job_id: str, place: Place, tally: Tally | None = None) -> _Story:
-        story = self._stories.get(job_id)
-        if story is None:
-            story = self._stories[job_id] = _Story(place)
-            self.seen += 1
-            if len(self._stories) > MOST_JOBS:
-                oldest = next(iter(self._stories))
-                ended = self._stories.pop(oldest)
-                self.let_go += 1
-                if tally is not None:
-                    self._end(ended, tally)
+    def _begun(self, job_id: str, place: Place) -> _Story:
+        story = self._stories[job_id] = _Story(place)
+        self.seen += 1
+        while len(self._stories) > MOST_JOBS or (self._kept > MOST_BYTES and len(self._stories) > 1):
+            oldest = self._stories.pop(next(iter(self._stories)))
+            self._kept -= oldest.kept
+            self._end(oldest)
+            self.let_go += 1
         return story
+
+    def _keep(self, story: _Story, body: bytes | None) -> None:
+        size = len(body or b"")
+        story.kept += size
+        self._kept += size
 
     def _submission(self, message: Parsed) -> None:
         job_id = job_id_of(message.response)
         if job_id is not None:
-            story = self._story(job_id, message.exchange.place)
+            story = self._stories.get(job_id) or self._begun(job_id, message.exchange.place)
             story.ordered, story.endpoint = message.request, message.endpoint
+            self._keep(story, message.exchange.request_body)
+            self.times.ordered(story.when, message.exchange)
 
-    def _result(self, message: Parsed, value: Any, tally: Tally, *, hooked: bool) -> None:
-        if not isinstance(value, dict):
-            return
-        place = message.exchange.place
-        asked = message.request.get("jobId") if not hooked and isinstance(message.request, dict) else None
-        outer = value.get("jobId")
+    def _result(self, message: Parsed, value: dict[str, Any], asked: object, *, hooked: bool) -> None:
+        outer, data, state = value.get("jobId"), value.get("data"), value.get("status")
         job_id = asked if isinstance(asked, str) else outer if isinstance(outer, str) else job_id_of(value)
         if job_id is None:
             return
-        story = self._story(job_id, place, tally)
-        endpoint = "callback.request" if hooked else "fetch.response"
-        for note in self._ids(endpoint, job_id, value):
-            tally.note(note, place)
-        state = _STATES.get(value["status"]) if isinstance(value.get("status"), str) else None
-        if state is None:
+        place = message.exchange.place
+        story = self._stories.get(job_id) or self._begun(job_id, place)
+        seen = place, CALLBACK.request if hooked else FETCH.response
+        if outer != job_id:
+            self._other_id(seen, outer, "jobId")
+        if isinstance(data, dict) and data.get("jobId") != job_id:
+            self._other_id(seen, data.get("jobId"), "data", "jobId")
+        if not isinstance(state, str) or state not in _STATES:
             return
-        if story.state is not None and (story.state, state) not in _REACHABLE and not hooked:
-            fact = self._fact("status")
-            words = f"{story.state.value}, and later {state.value}"
-            tally.note(Note("job/order", endpoint, "/status", words, fact, as_example(job_id)), place)
-        first_end = state.final and not (story.state and story.state.final)
-        if story.state is None or not story.state.final:
+        before = story.state
+        if hooked:
+            self.times.hooked(story.when, message.exchange)
+        elif state != before or state in _FINAL:
+            self.times.fetched(story.when, state, message.exchange)
+        if before is not None and before != state and not hooked and (before, state) not in _REACHABLE:
+            self._say(seen, "job/order", f"{before}, and later {state}", "status", example=job_id)
+        ended = before in _FINAL
+        if not ended:
             story.state = state
-        if state.final:
-            if first_end and state is JobState.SUCCESS and isinstance(value.get("data"), dict):
-                for note in self._outcome(endpoint, story, value["data"]):
-                    tally.note(note, place)
-            self._compare(story, value, tally, place, hooked=hooked)
+        if state in _FINAL:
+            if not ended and state == _SUCCESS and isinstance(data, dict):
+                self._outcome(seen, story, data)
+            self._compare(seen, story, message, value, hooked=hooked)
 
-    def _ids(self, endpoint: str, job_id: str, value: dict[str, Any]) -> list[Note]:
-        notes = []
-        data = value.get("data")
-        for path, got in (
-            (("jobId",), value.get("jobId")),
-            (("data", "jobId"), data.get("jobId") if isinstance(data, dict) else None),
-        ):
-            if isinstance(got, str) and got != job_id:
-                fact = self._fact(*path)
-                pointer = "/" + "/".join(path)
-                notes.append(Note("job/ids", endpoint, pointer, "expected the id of the job", fact, as_example(got)))
-        return notes
+    def _other_id(self, seen: _Seen, got: object, *path: str) -> None:
+        if isinstance(got, str):
+            self._say(seen, "job/ids", "expected the id of the job", *path, example=got)
 
-    def _compare(self, story: _Story, value: Any, tally: Tally, place: Place, *, hooked: bool) -> None:
+    def _compare(self, seen: _Seen, story: _Story, message: Parsed, value: dict[str, Any], *, hooked: bool) -> None:
         data = value.get("data")
         expects_hook = (
             hooked or (story.ordered or {}).get("hookUrl") or (isinstance(data, dict) and data.get("hookUrl"))
         )
         if not expects_hook:
             return
+        if (story.hooked if hooked else story.fetched) is None:
+            self._keep(story, message.exchange.request_body if hooked else message.exchange.response_body)
         if hooked:
             story.hooked = value
         else:
@@ -160,79 +177,98 @@ class JobBook:
                 for name in story.hooked.keys() | story.fetched.keys()
                 if story.hooked.get(name) != story.fetched.get(name)
             )
-            fact = Fact("callback.request.json", "", ("S3", "S5"), Confidence.DOCUMENTED)
             words = f"the webhook and the final fetch differ in {', '.join(names)}"
-            tally.note(Note("job/hook", "callback.request", f"/{names[0]}", words, fact), place)
+            self._say((seen[0], CALLBACK.request), "job/hook", words, names[0], fact=_HOOK_IS_FETCH)
 
-    def _outcome(self, endpoint: str, story: _Story, data: dict[str, Any]) -> list[Note]:
-        notes = self._image(endpoint, data.get("imageUrl"))
+    def _outcome(self, seen: _Seen, story: _Story, data: dict[str, Any]) -> None:
+        self._image(seen, data.get("imageUrl"))
         ordered = story.ordered or {}
         mode = str(ordered.get("mode"))
-        known = self._product["modes"].get(mode)
+        known = _product()["modes"].get(mode)
         if known is not None:
-            notes += self._price(endpoint, mode, known, data.get("quota"))
-            notes += _echo(endpoint, "mode", known["reported_as"], data.get("mode"), _about(mode, known, "reported_as"))
-        prompt = ordered.get("prompt")
-        if prompt is not None:
-            fact = self._fact("data", "prompt")
-            notes += _echo(endpoint, "prompt", prompt, data.get("prompt"), fact)
-        if story.endpoint is Endpoint.GENERATE and "size" in ordered and "aspect_ratio" not in ordered:
-            fact = self._fact("data", "size")
-            notes += _echo(endpoint, "size", ordered["size"], data.get("size"), fact)
-        return notes
+            self._price(seen, mode, known, data.get("quota"))
+            self._echo(seen, "mode", known["reported_as"], data, fact=_about(mode, "reported_as"))
+        self._echo(seen, "prompt", ordered.get("prompt"), data)
+        if story.endpoint is GENERATE and "aspect_ratio" not in ordered:
+            self._echo(seen, "size", ordered.get("size"), data)
 
-    def _image(self, endpoint: str, url: object) -> list[Note]:
-        if not isinstance(url, str):
-            return []
+    def _image(self, seen: _Seen, url: object) -> None:
+        if not isinstance(url, str) or url.startswith(self._image_origins):
+            return
         try:
             parts = urlsplit(url)
         except ValueError:
-            return []
-        fact = Fact("product.json", "/origins/images", ("S1",), Confidence.OBSERVED)
-        notes = []
-        if parts.netloc not in {self._images, self._host}:  # an emulator has its images itself
-            words = f"expected an image at {self._images}, got one at {parts.hostname}"
-            notes.append(Note("job/image-host", endpoint, "/data/imageUrl", words, fact))
-        return notes
+            return
+        if parts.netloc not in self._image_hosts:
+            words = f"expected an image at {self._image_hosts[0]}, got one at {parts.hostname}"
+            self._say(seen, "job/image-host", words, "data", "imageUrl", fact=_IMAGES)
 
-    def _price(self, endpoint: str, mode: str, known: dict[str, Any], quota: object) -> list[Note]:
+    def _price(self, seen: _Seen, mode: str, known: dict[str, Any], quota: object) -> None:
         try:
-            charged = Decimal(quota if isinstance(quota, str) else str(quota))
+            charged = _amount(str(quota))
         except InvalidOperation:
-            return []
-        if charged == Decimal(known["price"]):
-            return []
-        words = f"{mode}: expected {known['price']} quota units, got {charged}"
-        return [Note("job/price", endpoint, "/data/quota", words, _about(mode, known, "price"), as_example(quota))]
+            return
+        if charged != _amount(str(known["price"])):
+            words = f"{mode}: expected {known['price']} quota units, got {charged}"
+            fact = _about(mode, "price")
+            self._say(seen, "job/price", words, "data", "quota", fact=fact, example=quota)
 
-    def _fact(self, *path: str) -> Fact:
-        """Return what the contract says of a field of a job that has succeeded."""
-        done = kind(self._version, "fetch.response").alternative({"status": JobState.SUCCESS.value})
-        return done.fact(path) if done is not None else NOTHING
+    def _echo(
+        self, seen: _Seen, name: str, expected: object, data: dict[str, Any], *, fact: Fact | None = None
+    ) -> None:
+        got = data.get(name)
+        if got != expected and got is not None and expected is not None:
+            words = f"expected {as_example(expected)}" if name in {"mode", "size"} else "expected what was ordered"
+            self._say(seen, "job/echo", words, "data", name, fact=fact, example=got)
 
-    def _end(self, story: _Story, tally: Tally) -> None:
-        if story.state is not None and not story.state.final:
-            words = f"the last that was seen is {story.state.value}"
-            tally.note(Note("job/unfinished", "fetch.response", "/status", words), story.place)
+    def _end(self, story: _Story) -> None:
+        if story.state is not None and story.state not in _FINAL:
+            words = f"the last that was seen is {story.state}"
+            seen = story.place, FETCH.response
+            self._say(seen, "job/unfinished", words, "status", fact=NOTHING)
+
+    def _say(
+        self, seen: _Seen, rule: str, words: str, *path: str, fact: Fact | None = None, example: object = ...
+    ) -> None:
+        """Count a finding at `path`; without a `fact` it breaks what the contract says of a job that has succeeded."""
+        place, message = seen
+        shown = "" if example is ... else as_example(example)
+        for version, tally in self._tallies.items():
+            said = _said_of(version, path) if fact is None else fact
+            tally.note(Note(rule, message, pointer_of(path), words, said, shown), place)
 
 
-def _echo(endpoint: str, name: str, expected: object, got: object, fact: Fact) -> list[Note]:
-    if got is None or got == expected:
-        return []
-    words = f"expected {as_example(expected)}" if name in {"mode", "size"} else "expected what was ordered"
-    return [Note("job/echo", endpoint, f"/data/{name}", words, fact, as_example(got))]
+_HOOK_IS_FETCH = Fact("callback.request.json", "", ("S3", "S5"), Confidence.DOCUMENTED)
+_IMAGES = Fact("product.json", "/origins/images", ("S1",), Confidence.OBSERVED)
+_amount = lru_cache(maxsize=1024)(Decimal)
 
 
-def _about(mode: str, known: dict[str, Any], what: str) -> Fact:
+@cache
+def _said_of(version: str, path: tuple[str, ...]) -> Fact:
+    """Return what a version of the contract says of a field of a job that has succeeded."""
+    done = kind(version, FETCH.response).alternative({"status": _SUCCESS})
+    return done.fact(path) if done is not None else NOTHING
+
+
+@cache
+def _about(mode: str, what: str) -> Fact:
+    """Return what the contract says of the price of a mode, or of its name in results."""
+    known = _product()["modes"][mode]
     sources, confidence = known["x-source"][what], Confidence(known["x-confidence"][what])
     return Fact("product.json", f"/modes/{mode}/{what}", tuple(sources), confidence)
 
 
+@cache
+def _product() -> Any:
+    return resources.load("product.json")
+
+
 def job_id_of(value: dict[str, Any]) -> str | None:
     """Return the id that a body names, however it spells it; None when it names none."""
-    data = value.get("data")
-    for place in (data if isinstance(data, dict) else {}, value):
-        for name in ("jobId", "job_id"):
-            if isinstance(place.get(name), str):
-                return str(place[name])
+    for holder in (value.get("data"), value):
+        if isinstance(holder, dict):
+            for name in ("jobId", "job_id"):
+                found = holder.get(name)
+                if isinstance(found, str):
+                    return found
     return None

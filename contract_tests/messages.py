@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import orjson
 
-from contract_tests.exchanges import Endpoint, Exchange, Part, Target, target_of
+from contract_tests.exchanges import (
+    CALLBACK,
+    EDITS,
+    FETCH,
+    GENERATE,
+    IMAGE,
+    Endpoint,
+    Exchange,
+    Part,
+    Target,
+    target_of,
+)
 from contract_tests.findings import Confidence, Fact, Note, as_example
-from contract_tests.shapes import Kind, kind
+from contract_tests.shapes import kind
 from mock_server import bodies
 from mock_server.contract import Contract, contract
 from mock_server.errors import ApiError
 
-_SUBMISSIONS = frozenset({Endpoint.GENERATE, Endpoint.EDITS})
+_CALLS = (GENERATE, EDITS, FETCH)
 
 
 class NotJson(NamedTuple):
@@ -23,9 +36,12 @@ class NotJson(NamedTuple):
     why: str
 
 
-class Parsed(NamedTuple):
+@dataclass(slots=True)
+class Parsed:
     """
     An exchange, read once for all versions.
+
+    Not frozen, because making a frozen one takes three times as long.
 
     Args:
         endpoint: what it is about.
@@ -42,6 +58,12 @@ class Parsed(NamedTuple):
     response: Any
     response_seen: bool
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing in it to be held against a schema."""
+        unheld = self.request is None or (self.exchange.status is None and self.endpoint is not CALLBACK)
+        return unheld and not self.response_seen
+
 
 def parsed(exchange: Exchange) -> Parsed | None:
     """Read an exchange; None when it is not about this API."""
@@ -50,13 +72,14 @@ def parsed(exchange: Exchange) -> Parsed | None:
     if endpoint is None:
         return None
     body = exchange.response_body
-    seen = body is not None and (body != b"" or exchange.status == 200) and endpoint is not Endpoint.IMAGE
-    response = _json(body or b"") if seen and endpoint is not Endpoint.CALLBACK else None
-    if endpoint is Endpoint.CALLBACK:
-        request = None if exchange.request_body is None else _json(exchange.request_body)
-    else:
-        request = None if endpoint is Endpoint.IMAGE else _fields(exchange, target)
-    return Parsed(exchange, endpoint, target.host, request, response, seen)
+    if endpoint is CALLBACK:
+        sent = exchange.request_body
+        return Parsed(exchange, endpoint, target.host, None if sent is None else _json(sent), None, False)
+    if endpoint is IMAGE:
+        return Parsed(exchange, endpoint, target.host, None, None, False)
+    seen = body is not None and (body != b"" or exchange.status == 200)
+    response = _json(body or b"") if seen else None
+    return Parsed(exchange, endpoint, target.host, _fields(exchange, target), response, seen)
 
 
 def _json(body: bytes) -> Any:
@@ -67,24 +90,38 @@ def _json(body: bytes) -> Any:
 
 
 def _fields(exchange: Exchange, target: Target) -> dict[str, Any] | None:
-    fields: dict[str, Any] = dict(target.query)
-    if exchange.parts is not None:
-        return fields | _from_parts(exchange.parts)
+    sent = _from_parts(exchange.parts) if exchange.parts is not None else _from_body(exchange, not target.query)
+    return {**dict(target.query), **sent} if target.query and sent is not None else sent
+
+
+def _from_body(exchange: Exchange, alone: bool) -> dict[str, Any] | None:
     body = exchange.request_body
     if not body:
-        return fields or (None if exchange.method == "POST" else {})
-    media = bodies.media_type(exchange.request_headers.get("content-type", ""))
+        return None if alone and exchange.method == "POST" else {}
     try:
-        if media == bodies.MULTIPART:
-            form = bodies.read_multipart(exchange.request_headers["content-type"], body)
-            files = [Part(file.name, None, file.filename, file.content_type, len(file.data)) for file in form.files]
-            return fields | form.fields | _from_parts(tuple(files))
-        if media == bodies.FORM:
-            return fields | bodies.read_urlencoded(body).fields
+        value = _reader(exchange.request_headers.get("content-type", ""))(body)
     except ApiError:
         return None
-    value = _json(body)
-    return fields | value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
+
+
+@lru_cache(maxsize=256)
+def _reader(content_type: str) -> Callable[[bytes], Any]:
+    """Return what reads a body of that type; whatever is no form is taken for JSON."""
+    media = bodies.media_type(content_type)
+    if media == bodies.MULTIPART:
+        return partial(_from_multipart, content_type)
+    return _from_form if media == bodies.FORM else _json
+
+
+def _from_form(body: bytes) -> dict[str, Any]:
+    return bodies.read_urlencoded(body).fields
+
+
+def _from_multipart(content_type: str, body: bytes) -> dict[str, Any]:
+    form = bodies.read_multipart(content_type, body)
+    files = [Part(file.name, None, file.filename, file.content_type, len(file.data)) for file in form.files]
+    return form.fields | _from_parts(tuple(files))
 
 
 def _from_parts(parts: tuple[Part, ...]) -> dict[str, Any]:
@@ -104,43 +141,49 @@ class MessageCheck:
         self.version = version
         self.contract: Contract = contract(version)
         self._http: Mapping[str, Any] = self.contract.schemas["error.response"]["x-http"]
-        self._known_shapes: set[tuple[object, ...]] = set()
+        self._kinds = {
+            endpoint: (kind(version, endpoint.request), kind(version, endpoint.response)) for endpoint in _CALLS
+        }
 
-    def __call__(self, message: Parsed) -> list[Note]:
+    def notes(self, message: Parsed) -> list[Note]:
         """Return what does not fit."""
-        if message.endpoint is Endpoint.CALLBACK:
-            return [] if message.request is None else self._body("callback.request", message.request)
+        return [] if self._is_ordinary(message) else self._looked_at(message)
+
+    def _is_ordinary(self, message: Parsed) -> bool:
+        """Whether it is a call that was accepted, and fits. That is not all that may be, but most, and quick to see."""
+        kinds = self._kinds.get(message.endpoint)
+        return (
+            kinds is not None
+            and message.exchange.status == 200
+            and type(message.response) is dict
+            and kinds[1].knows(message.response)
+            and (message.request is None or kinds[0].accepts(message.request))
+        )
+
+    def _looked_at(self, message: Parsed) -> list[Note]:
+        if message.endpoint is CALLBACK:
+            return [] if message.request is None else self._body(CALLBACK.request, message.request)
         status = message.exchange.status
-        if status is None or message.endpoint is Endpoint.IMAGE:
+        if status is None or message.endpoint is IMAGE:
             return []
-        if 200 <= status < 300:
-            notes = self._body(f"{message.endpoint}.response", message.response) if message.response_seen else []
-            return notes + self._accepted(message)
-        return self._refusal(message, status)
+        return self._acceptance(message) if 200 <= status < 300 else self._refusal(message, status)
 
     def _body(self, name: str, value: Any) -> list[Note]:
+        of_name = kind(self.version, name)
         if isinstance(value, NotJson):
-            first = self._kind(name).alternatives[0]
+            first = of_name.alternatives[0]
             return [Note("body/not-json", name, "", "expected JSON, got something else", first.fact(()), value.why)]
-        notes = [] if self.contract.accepts(name, value) else self._kind(name).problems(value)
-        # Most messages have the fields of one before them; only a new set of fields is looked at.
-        shape = (name, tuple(value), _inner(value.get("data"))) if isinstance(value, dict) else (name,)
-        if shape not in self._known_shapes:
-            unknown = self._kind(name).unknown(value)
-            if unknown:
-                return notes + unknown
-            if len(self._known_shapes) < 10_000:
-                self._known_shapes.add(shape)
-        return notes
+        return [] if of_name.knows(value) else of_name.problems(value) + of_name.unknown(value)
 
-    def _accepted(self, message: Parsed) -> list[Note]:
-        name = f"{message.endpoint}.request"
-        if message.request is None or self.contract.accepts(name, message.request):
-            return []
-        return [
-            note._replace(rule="request/accepted", message=f"accepted, although: {note.message}")
-            for note in self._kind(name).problems(message.request)
-        ]
+    def _acceptance(self, message: Parsed) -> list[Note]:
+        notes = self._body(message.endpoint.response, message.response) if message.response_seen else []
+        name = message.endpoint.request
+        if message.request is not None and not self.contract.accepts(name, message.request):
+            notes += [
+                note._replace(rule="request/accepted", message=f"accepted, although: {note.message}")
+                for note in kind(self.version, name).problems(message.request)
+            ]
+        return notes
 
     def _refusal(self, message: Parsed, status: int) -> list[Note]:
         notes: list[Note] = []
@@ -148,13 +191,13 @@ class MessageCheck:
         if known is None:
             fact = Fact("error.response.json", "/x-http", ("S2",), Confidence.DOCUMENTED)
             expected = f"expected 200, {', '.join(self._http)}; got {status}"
-            notes.append(Note("status/unknown", f"{message.endpoint}.response", "", expected, fact, str(status)))
+            notes.append(Note("status/unknown", message.endpoint.response, "", expected, fact, str(status)))
         if message.response_seen and status >= 400:
             notes += self._body("error.response", message.response)
             notes += self._message(status, known, message.response)
-        name = f"{message.endpoint}.request"
+        name = message.endpoint.request
         if status == 400 and message.request is not None and self.contract.accepts(name, message.request):
-            fact = self._kind(name).alternatives[0].fact(())
+            fact = kind(self.version, name).alternatives[0].fact(())
             notes.append(Note("request/refused", name, "", "answered 400, although the contract allows it", fact))
         return notes
 
@@ -168,14 +211,21 @@ class MessageCheck:
         expected = f"status {status}: expected {said['text']!r}"
         return [Note("message/changed", "error.response", "/message", expected, fact, as_example(text))]
 
-    def _kind(self, name: str) -> Kind:
-        return kind(self.version, name)
-
-
-def _inner(value: object) -> object:
-    return tuple(value) if isinstance(value, dict) else type(value)
-
 
 def is_submission(endpoint: Endpoint) -> bool:
     """Whether a call to it makes a job."""
-    return endpoint in _SUBMISSIONS
+    return endpoint is GENERATE or endpoint is EDITS
+
+
+def told_in(message: Parsed) -> Iterator[tuple[str, Any]]:
+    """Return what there is in it that the contract has a schema for, by name; a refused request is no sample of one."""
+    endpoint, status = message.endpoint, message.exchange.status
+    accepted = status is not None and 200 <= status < 300
+    is_sample = endpoint is CALLBACK or (accepted and endpoint is not IMAGE)
+    if is_sample and message.request is not None and not isinstance(message.request, NotJson):
+        yield endpoint.request, message.request
+    if message.response_seen and not isinstance(message.response, NotJson):
+        if accepted:
+            yield endpoint.response, message.response
+        elif status is not None and status >= 400:
+            yield "error.response", message.response

@@ -5,7 +5,7 @@ All that is known is read from `schemas/`; where a fact stands there, and how su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -48,11 +48,16 @@ class Alternative:
         self._schemas = schemas
         self._validator = validator
         status = root.schema.get("properties", {}).get("status", {})
-        self.statuses = frozenset(status.get("enum", [status["const"]] if "const" in status else []))
+        known = status.get("enum", [status["const"]] if "const" in status else [])
+        self.statuses = frozenset(one for one in known if isinstance(one, str))
 
     def problems(self, endpoint: str, value: object) -> list[Note]:
         """Return what `value` breaks."""
-        return [self._note(endpoint, value, error) for error in self._validator.iter_errors(value)]
+        return [self._note(endpoint, value, error) for error in self.errors(value)]
+
+    def errors(self, value: object) -> Iterator[jsonschema_rs.ValidationError]:
+        """Return the same as the validator says it."""
+        return iter(self._validator.iter_errors(value))
 
     def unknown(self, endpoint: str, value: object) -> list[Note]:
         """Return the fields of `value`, at any depth, that the contract does not know."""
@@ -144,6 +149,12 @@ class Kind:
             )
             for node in roots or [root]
         )
+        self.accepts: Callable[[object], bool] = jsonschema_rs.Draft202012Validator(
+            schemas[name], registry=registry, validate_formats=True
+        ).is_valid
+        """Whether a value fits: as `Contract.accepts`, without a step in between."""
+        self.knows: Callable[[object], bool] = _closed(schemas, name).is_valid
+        """Whether a value fits, and has no unknown field at any depth."""
 
     def alternative(self, value: object) -> Alternative | None:
         """Return the alternative that `value` is, told by its status; None when that is unknown."""
@@ -181,6 +192,21 @@ class Kind:
 def kind(version: str, name: str) -> Kind:
     """Return a kind of message by its name; built once."""
     return Kind(contract(version), name)
+
+
+def _closed(schemas: Mapping[str, Any], name: str) -> jsonschema_rs.Draft202012Validator:
+    """Return a validator that also forbids, at any depth, the fields that the contract does not know."""
+    registry = jsonschema_rs.Registry([(schema["$id"], _without_room(schema)) for schema in schemas.values()])
+    return jsonschema_rs.Draft202012Validator(_without_room(schemas[name]), registry=registry, validate_formats=True)
+
+
+def _without_room(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_room(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: _without_room(value) for name, value in schema.items()}
+    return inner | {"additionalProperties": False} if "properties" in schema else inner
 
 
 def resolved(node: Node, schemas: Mapping[str, Any]) -> Node:

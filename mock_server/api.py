@@ -189,13 +189,15 @@ class Api:
             job = tenant.job(job_id)
         except UnknownJob:
             raise ApiError(404, self._whose(tenant, job_id)) from None
-        turn = tenant.turn(Target.FETCH, job.order, job)
-        if twisting.spared(turn):
-            # Not carried out: the fetch moves neither the job nor the clock.
-            return twisting.twisted(turn, replace(twisting.refusal(turn, tenant.contract), job_id=job_id))
+        with tenant.lock:  # the status that a rule goes by is the one that is answered
+            turn = tenant.turn(Target.FETCH, job.order, job)
+            if twisting.spared(turn):
+                # Not carried out: the fetch moves neither the job nor the clock.
+                return twisting.twisted(turn, replace(twisting.refusal(turn, tenant.contract), job_id=job_id))
+            job = tenant.fetch(job_id)
         if len(values) > 1:
             remarks += diagnose.lint(tenant.contract, "fetch.request", values)
-        body = tenant.renderer.fetched(tenant.fetch(job_id))
+        body = tenant.renderer.fetched(job)
         return twisting.twisted(turn, Answer(200, body, lint=remarks, job_id=job_id))
 
     def _whose(self, tenant: Tenant, job_id: str) -> str:

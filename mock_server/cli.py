@@ -9,19 +9,18 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from mock_server import __version__
+from mock_server.commands import OpenGroup
 from mock_server.errors import SettingsError
 from mock_server.settings import PREFIX, ProgressKind, Settings
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from mock_server.http.server import HttpServer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -73,35 +72,25 @@ def _usage(text: str) -> click.ClickException:
     return click.ClickException(text)
 
 
-class _Lazy(click.Group):
+class _Lazy(OpenGroup):
     """The top command. What serving does not need is imported when called; the kit adds its own by entry points."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), "scenarios", *(entry.name for entry in _more_commands())})
+        return sorted([*super().list_commands(ctx), "scenarios"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "scenarios":
             from mock_server.scenarios.command import scenarios
 
             return scenarios
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            return command
-        found = next((entry for entry in _more_commands() if entry.name == cmd_name), None)
-        try:
-            return None if found is None else found.load()
-        except ImportError as error:
-            problem = f"{cmd_name}: cannot import {found.module if found else ''}: {error}"
-            raise _usage(f"{problem}; is there a folder of that name here?") from None
+        return super().get_command(ctx, cmd_name)
 
 
-def _more_commands() -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points
-
-    return entry_points(group="fluxmock.commands")
-
-
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Lazy,
+    more="fluxmock.commands",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="fluxmock")
 def cli() -> None:
     """

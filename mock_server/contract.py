@@ -52,7 +52,7 @@ class Contract:
     def _read_facts(self) -> None:
         submitted = self.schemas["generate.response"]["properties"]
         fetched = self.schemas["fetch.response"]["$defs"]
-        self.id_field: str = submitted["data"]["required"][0]
+        self.id_field: str = next(iter(submitted["data"]["properties"]))
         self.submit_message: str | None = submitted["message"]["default"]
         self.queued_message: str | None = fetched["queued"]["properties"]["message"]["default"]
         self.success_message: str | None = fetched["success"]["properties"]["message"]["default"]

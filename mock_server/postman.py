@@ -89,8 +89,9 @@ class Postman:
             raise trouble
 
     def close(self) -> None:
-        """Hand nothing over any more. Under the lock."""
+        """Hand nothing over any more, and tell nobody what becomes of the rest. Under the lock."""
         self._closed = True
+        self._landing = _unheard  # what was told refers back: a world that is forgotten is to go at once
 
     def adopt(self, other: Postman) -> None:
         """Take over the applications of `other`."""
@@ -98,7 +99,7 @@ class Postman:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until nothing is on its way, at most so many real seconds; return whether that is so. Under the lock."""
-        return self._landed.wait_for(lambda: self.on_the_way == 0, seconds)
+        return self.on_the_way == 0 or self._landed.wait_for(lambda: self.on_the_way == 0, seconds)
 
     def wait_for_landing(self, seconds: float) -> bool:
         """Wait for the next webhook to land, at most so many real seconds; return whether one did. Under the lock."""
@@ -149,6 +150,10 @@ class Postman:
             self._landed.notify_all()
             then = self._landing(parcel.delivery, parcel.due, receipt)
         then()
+
+
+def _unheard(_sent: Delivery, _due: float, _receipt: Receipt) -> Callable[[], None]:
+    return lambda: None
 
 
 def _origin(target: HookTarget) -> tuple[str, str, int]:

@@ -5,6 +5,7 @@ Nearly all of it is assumed, so a user may put a file of their own over it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -65,15 +66,17 @@ class Product:
         )
 
 
-def load_product(override: Path | None = None) -> Product:
+def load_product(override: Path | Mapping[str, Any] | None = None) -> Product:
     """
-    Read `schemas/product.json`, with the JSON object in the file `override` merged over it (RFC 7386).
+    Read `schemas/product.json`, with the JSON object `override`, or in that file, merged over it (RFC 7386).
 
     Raises:
         SettingsError: the file cannot be read, is no JSON, or does not fit `schemas/product.schema.json`.
     """
     data = resources.load("product.json")
-    if override is not None:
+    if isinstance(override, Mapping):
+        data = _merge(data, override)
+    elif override is not None:
         try:
             data = _merge(data, orjson.loads(override.read_bytes()))
         except (OSError, ValueError) as error:
@@ -98,7 +101,7 @@ def load_product(override: Path | None = None) -> Product:
     )
 
 
-def _check_modes(modes: dict[str, Any], override: Path | None) -> None:
+def _check_modes(modes: dict[str, Any], override: Path | Mapping[str, Any] | None) -> None:
     sold = {
         mode
         for version in versions()
@@ -117,7 +120,7 @@ def _check_modes(modes: dict[str, Any], override: Path | None) -> None:
 
 
 def _merge(base: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
+    if not isinstance(patch, Mapping):
         return patch
     merged = dict(base) if isinstance(base, dict) else {}
     for name, value in patch.items():

@@ -38,7 +38,6 @@ class Schedule(ABC):
         store: holds the timers.
         journal: where moves of the clock by hand are noted.
         deliverer: sends the webhooks.
-        wake: called when webhooks are expected, so that somebody calls `tick` in time.
     """
 
     def __init__(
@@ -47,14 +46,12 @@ class Schedule(ABC):
         store: MemoryStore,
         journal: Journal,
         deliverer: Deliverer,
-        wake: Callable[[], None],
     ) -> None:
         self.clock = clock
         self.store = store
         self.journal = journal
         self.lock = RLock()
         self.postman = Postman(self.lock, deliverer, self._land)
-        self._wake = wake
         self._walkers = 0
         self._written_at_tick = -1
 
@@ -65,6 +62,10 @@ class Schedule(ABC):
     @abstractmethod
     def _land(self, sent: Delivery, due: float, receipt: Receipt) -> Callable[[], None]:
         """Note, under the lock, what came of an attempt; return what is to be done without it."""
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """See to it that somebody calls `tick` in time, for webhooks are expected. Under the lock."""
 
     # What the person at the controls does
 

@@ -165,8 +165,8 @@ def _text(value: object) -> str | None:
     raise ValueError(f"expected a text that is not empty, got {value!r}")
 
 
-def _path(value: object) -> Path | None:
-    return None if value is None else Path(str(value))
+def _product(value: object) -> Path | Mapping[str, Any] | None:
+    return value if value is None or isinstance(value, Mapping) else Path(str(value))
 
 
 def _setting(
@@ -237,8 +237,8 @@ class Settings:
         None, _text, "File with a scenario, or the name of a ready-made one (fluxmock scenarios list).", "all goes well"
     )
     plain_prompts: bool = _setting(False, _flag, "[mock:...] in a prompt means nothing.", "no")
-    product: Path | None = _setting(
-        None, _path, "JSON file with prices, durations or sizes, merged over the built-in ones.", "none"
+    product: Path | Mapping[str, Any] | None = _setting(
+        None, _product, "JSON file with prices, durations or sizes, merged over the built-in ones.", "none"
     )
 
     @property

@@ -69,7 +69,7 @@ class Tenant(Schedule):
         clock = Clock(settings.clock)
         opening = Posting(clock.now(), Account.PURCHASED, Account.AVAILABLE, settings.balance)
         journal = Journal(key, settings.journal, observer)
-        super().__init__(clock, MemoryStore(opening), journal, deliverer, lambda: wake(self))
+        super().__init__(clock, MemoryStore(opening), journal, deliverer)
         self.key = key
         self.settings = settings
         self.rules = settings.rules
@@ -82,6 +82,7 @@ class Tenant(Schedule):
         """Ids of the deliveries that somebody has waited for."""
         self._window = Window(settings.rate_limit) if settings.rate_limit else None
         self._arrivals: dict[str, Future[None]] = {}
+        self._watch = wake
         self._closed = False
 
     # What clients do
@@ -130,8 +131,20 @@ class Tenant(Schedule):
         if self.director.has_nothing_for(order):
             return None
         with self.lock:
-            turn = self.director.turn(target, order, self.store.submitted + 1 if job is None else job.number)
+            number = self.store.submitted + 1 if job is None else job.number
+            status = self._status_of_fetch(job.id) if target is Target.FETCH and job is not None else None
+            turn = self.director.turn(target, order, number, status)
             return turn and Turn(turn.twist, turn.seconds / (self.clock.rate or 1.0))
+
+    def _status_of_fetch(self, job_id: str) -> str:
+        """Return the status that a fetch would answer now; it moves the job on only if it is carried out."""
+        self._drain()
+        job = self.job(job_id)
+        state = job.state
+        if self.settings.progress.kind is ProgressKind.POLLS and not state.final:
+            for event in engine.poll(job, self.settings.progress.polls):
+                state = engine.TRANSITIONS[state, event]
+        return self.renderer.status(replace(job, state=state))
 
     def arrival(self, job: Job) -> Future[None] | None:
         """Return what is done once the webhook of `job` has arrived, if its submission is to be answered only then."""
@@ -267,8 +280,6 @@ class Tenant(Schedule):
 
     def _land(self, sent: Delivery, due: float, receipt: Receipt) -> Callable[[], None]:
         self._note_arrival(sent.id)
-        if self._closed:
-            return lambda: None
         current = self.store.deliveries[sent.id]
         change = engine.after_delivery(current, receipt, attempted_at=due, rules=self.rules)
         self.store.commit(change)
@@ -277,6 +288,9 @@ class Tenant(Schedule):
         seen = replace(after, body=sent.body, content_type=sent.content_type)
         twisted = seen != after or receipt is LOST
         return lambda: self.journal.note_attempt(seen, after.attempts[-1], twisted=twisted)
+
+    def _wake(self) -> None:
+        self._watch(self)
 
     def _check_open(self) -> None:
         if self._closed:

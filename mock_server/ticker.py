@@ -38,6 +38,11 @@ class Ticker:
             if due < self._wakes_at:  # else it looks in time by itself, and to wake it costs this thread its turn
                 self._wanted.notify()
 
+    def forget(self, tenant: Tenant) -> None:
+        """Tick `tenant` no more, unless it asks for it again."""
+        with self._wanted:
+            self._due.pop(tenant, None)
+
     def close(self) -> None:
         """End the thread; nothing is ticked any more."""
         with self._wanted:

@@ -94,7 +94,7 @@ class World:
         """Make the tenant of `key` anew, empty, with `changes` to the settings; raises SettingsError."""
         for name in changes.keys() & _OF_THE_WORLD:
             raise SettingsError(f"{name}: one for all tenants, so it cannot be set for one of them")
-        settings = self.settings.replaced(**changes)
+        settings = self.settings.replaced(**changes) if changes else self.settings
         product = load_product(settings.product) if "product" in changes else self.product
         with self._lock:
             old = self._drop(key)

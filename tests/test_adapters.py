@@ -512,6 +512,41 @@ def test_drawing_does_not_hold_up_the_event_loop(inprocess: InProcess, monkeypat
     assert asyncio.run(main()) == b"drawn"
 
 
+def test_clients_give_up_on_an_answer_that_waits_for_a_receiver_which_hangs(
+    tenant: TenantControl, inprocess: InProcess
+) -> None:
+    released = threading.Event()
+
+    def receiver(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
+        assert released.wait(20)
+        start_response("204 No Content", [])
+        return []
+
+    async def ask(timeout: float | None) -> None:
+        transport = AsyncFluxTransport(inprocess)
+        async with httpx.AsyncClient(transport=transport, timeout=timeout, headers=HEADERS) as client:
+            await client.post(f"{API}/flux/generate", json=order)
+
+    async def cancel() -> None:
+        async with asyncio.timeout(0.05):
+            await ask(None)
+
+    tenant.scenario("early-hook")
+    order = {**PROMPT, "hookUrl": f"{tenant.hooks.deliver_to(receiver)}/hook"}
+    with for_requests.intercept(inprocess), for_httpx.intercept(inprocess):
+        with pytest.raises(requests.ReadTimeout, match="Read timed out"):
+            requests.post(f"{API}/flux/generate", json=order, headers=HEADERS, timeout=0.05)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{API}/flux/generate", json=order, headers=HEADERS, timeout=0.05)
+        with pytest.raises(httpx.ReadTimeout):
+            asyncio.run(ask(0.05))
+        with pytest.raises(TimeoutError):
+            asyncio.run(cancel())
+        released.set()
+        assert requests.post(f"{API}/flux/generate", json=order, headers=HEADERS, timeout=PATIENT).status_code == 200
+        asyncio.run(ask(PATIENT))
+
+
 def test_clients_of_httpx_reach_other_hosts_as_ever(server: Server, inprocess: InProcess) -> None:
     before = httpx.HTTPTransport.handle_request, httpx.AsyncHTTPTransport.handle_async_request
 

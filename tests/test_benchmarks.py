@@ -37,6 +37,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
             "delays",
             {"100 delayed answers at once: later than asked", "100 delayed answers at once: threads of the server"},
         ),
+        ("checking", {"messages checked", "1 MB of HAR checked", "2 MB of HAR checked: memory at most"}),
     ],
 )
 def test_a_benchmark_prints_its_figures_with_the_command_beside_each(name, figures):
@@ -58,6 +59,7 @@ def test_a_benchmark_prints_its_figures_with_the_command_beside_each(name, figur
         ("cycle", "through_app:"),
         ("hooks", "after_delivery"),
         ("delays", "p99"),
+        ("checking", "_exchange"),
         ("plugin", "100 passed"),
     ],
 )
@@ -70,7 +72,7 @@ def test_a_profile_says_where_it_goes(name, words):
 def test_an_unknown_benchmark_is_refused_with_the_names_there_are():
     done = run("htpp")
     assert done.returncode == 2
-    assert "expected benchmarks out of http, start, memory, cycle, hooks, delays, plugin, got htpp" in done.stderr
+    assert "expected benchmarks out of http, start, memory, cycle, hooks, delays, checking, plugin, got htpp" in done.stderr
 
 
 def test_without_wrk_the_http_benchmark_says_what_to_install(monkeypatch, tmp_path):

@@ -15,6 +15,7 @@ import pytest
 
 import mock_server
 from contract_tests import policy
+from contract_tests.findings import RULES
 from mock_server.scenarios.files import library, load_scenario, parse_scenario
 from mock_server.serving import Server
 from mock_server.settings import Settings
@@ -93,7 +94,15 @@ def test_the_page_on_scenarios_lists_all_that_are_ready_made() -> None:
     assert listed == [(name, load_scenario(path).story) for name, path in library().items()]
 
 
+def write_recording(folder: Path) -> None:
+    recorded = sorted((ROOT / "fixtures" / "exchanges" / "emulator" / "2026-03").glob("generate-*.json"))
+    lines = [json.dumps(json.loads(path.read_text("utf-8"))["exchange"]) for path in recorded]
+    assert lines
+    (folder / "recording.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+
+
 def test_the_commands_on_the_page_on_scenarios_work(tmp_path: Path) -> None:
+    write_recording(tmp_path)
     (block,) = blocks(ROOT / "docs" / "scenarios.md", "sh")
     for line in block.strip().split("\n"):
         done = subprocess.run(
@@ -103,16 +112,41 @@ def test_the_commands_on_the_page_on_scenarios_work(tmp_path: Path) -> None:
 
 
 def test_the_commands_on_the_page_on_checking_work(tmp_path: Path) -> None:
-    recorded = sorted((ROOT / "fixtures" / "exchanges" / "emulator" / "2026-03").glob("generate-*.json"))
-    lines = [json.dumps(json.loads(path.read_text("utf-8"))["exchange"]) for path in recorded]
-    assert lines
-    (tmp_path / "recording.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    write_recording(tmp_path)
     (block,) = blocks(ROOT / "docs" / "checking.md", "sh")
     for line in block.strip().split("\n"):
         done = subprocess.run(
             line.split(), cwd=tmp_path, env={**os.environ, "PATH": PATH}, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, line + done.stdout + done.stderr
+
+
+def test_the_commands_on_the_page_on_verifying_work(tmp_path: Path) -> None:
+    plans, calls = blocks(ROOT / "docs" / "verify.md", "sh")
+    with mock_server.serve(port=0, key="my-key", clock="auto", observer=None) as server:
+        script = (
+            (plans + calls)
+            .replace("http://127.0.0.1:8787", server.url)
+            .replace("--spend 2 --r", "--spend 2 --poll-interval 0 --r")
+        )
+        done = subprocess.run(
+            ["sh", "-ec", script],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": PATH},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert len(server.tenant("my-key").jobs) == 2
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("clean: ") == 3
+
+
+def test_the_page_on_verifying_lists_all_rules_of_its_own() -> None:
+    table = "\n".join(
+        re.findall(r"^\| (`verify/.*?) \|", (ROOT / "docs" / "verify.md").read_text("utf-8"), re.MULTILINE)
+    )
+    assert sorted(re.findall("`(.+?)`", table)) == sorted(rule for rule in RULES if rule.startswith("verify/"))
 
 
 def test_the_policy_on_the_page_on_checking_can_be_used(tmp_path: Path) -> None:

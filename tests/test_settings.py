@@ -71,6 +71,13 @@ def test_a_product_file_that_cannot_work_is_refused_at_the_start(
         load_product(product(tmp_path, **changes))
 
 
+def test_a_product_may_be_given_as_an_object_too() -> None:
+    chosen = Settings.of(product={"image_days": {"value": 0.5}})
+    assert load_product(chosen.product).image_seconds == 43200
+    with pytest.raises(SettingsError, match="at /image_days/value"):
+        load_product({"image_days": {"value": 0}})
+
+
 def test_a_tenant_may_have_settings_of_its_own() -> None:
     with mock_server.serve(port=0, clock="frozen", balance=5) as server:
         assert server.tenant("poor").ledger.balance() == 5

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from contract_tests.clients.directives.base import Directive
-from contract_tests.clients.explore import Explorer
+from contract_tests.clients.directives.base import ORIGINS, Directive
+from contract_tests.clients.explore import Explorer, Play
 from contract_tests.clients.given import Callee, PythonClient
-from contract_tests.clients.properties.base import Level, Policy, Property, properties
-from contract_tests.clients.simulation.run import ORIGINS, Simulation
-from contract_tests.clients.story import Intent, Story
+from contract_tests.clients.intents import intents_for
+from contract_tests.clients.properties.base import Level, Need, Policy, Property, properties, unplayed
+from contract_tests.clients.simulation.run import Simulation
+from contract_tests.clients.story import Story
 from contract_tests.clients.verdict import Verdict, verdict_of
 from mock_server.contract import versions
 from mock_server.hooks.apps import App
@@ -78,17 +79,15 @@ def check_client(
         ValueError: the plan names a property that there is not.
     """
     plan = plan or Plan()
-    callee = Callee(client)
-    with Simulation(
-        callee, contract=plan.contract, receiver=receiver, seed=plan.seed, seconds=plan.policy.patience
-    ) as simulation:
-
-        def play(directives: tuple[Directive, ...]) -> Story:
-            return simulation.play(directives, intent_for(directives, plan.seed, hooks=receiver is not None))
-
+    takes = Callee(client).takes
+    missing = {
+        *([] if receiver is not None and takes("hook_url") else [Need.HOOKS]),
+        *([] if takes("image") else [Need.EDITS]),
+    }
+    with playing(client, plan, receiver) as play:
         explorer = Explorer(
             play,
-            plan.chosen(),
+            [unplayed(one, missing) for one in plan.chosen()],
             plan.policy,
             seed=plan.seed,
             progress=lambda done: progress(done, plan.examples) if progress else None,
@@ -96,9 +95,17 @@ def check_client(
         return verdict_of(explorer.run(plan.examples))
 
 
-def intent_for(directives: Sequence[Directive], seed: int, *, hooks: bool = False) -> Intent:
-    """Return what is wanted in the scenario of `directives`; the same for the same ones."""
-    told = repr([seed, *((one.name, one.rules) for one in directives)]).encode()
-    mark = hashlib.blake2b(told, digest_size=12).hexdigest()
-    prompt = next((one.prompt for one in directives if one.prompt is not None), f"a cat on a roof, {mark[:6]}")
-    return Intent(f"fm-{mark}", prompt, "flux1-dev", hook_url=f"{ORIGINS['hooks']}/hook" if hooks else None)
+@contextmanager
+def playing(client: PythonClient, plan: Plan, receiver: App | None = None) -> Iterator[Play]:
+    """Return what plays scenarios to a client; the arguments and errors are those of `check_client`."""
+    callee = Callee(client)
+    hook_url = f"{ORIGINS['hooks']}/hook" if receiver is not None else None
+    edits = callee.takes("image")
+    with Simulation(
+        callee, contract=plan.contract, receiver=receiver, seed=plan.seed, seconds=plan.policy.patience
+    ) as simulation:
+
+        def play(directives: tuple[Directive, ...]) -> Story:
+            return simulation.play(directives, *intents_for(directives, plan.seed, hook_url=hook_url, edits=edits))
+
+        yield play

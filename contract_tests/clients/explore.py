@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, zip_longest
 
+from contract_tests.clients import met
 from contract_tests.clients.directives.base import Directive, Family
 from contract_tests.clients.directives.menu import plain
 from contract_tests.clients.properties.base import Grade, Judgement, Policy, Property
@@ -51,7 +53,7 @@ class Exploration:
         examples: how many stories were judged.
         replays: how many more were played to make failures small, and to see them again.
         requests: how many calls the client made in all.
-        met: what the client met, by kind, and how often.
+        met: what the client met, and how often; see `met.by_kind`.
     """
 
     findings: dict[str, Finding]
@@ -72,6 +74,8 @@ class Explorer:
         seed: of the order of what is tried, and of what is drawn.
         confirm: how often a failure of timing is played again; others are once.
         progress: told after each scenario how many there have been.
+        play_many: plays scenarios, perhaps several at once, and returns their stories in their order; by default it is
+            `play`, one after another.
     """
 
     def __init__(
@@ -83,8 +87,10 @@ class Explorer:
         seed: int = 0,
         confirm: int = 1,
         progress: Callable[[int], None] = lambda _: None,
+        play_many: Callable[[Iterable[Directives]], Iterable[Story]] | None = None,
     ) -> None:
         self._play = play
+        self._play_many = play_many or partial(map, play)
         self._properties = properties
         self._policy = policy
         self._seed = seed
@@ -95,13 +101,17 @@ class Explorer:
 
     def run(self, examples: int) -> Exploration:
         """Play `examples` scenarios: one in which all goes well, the menu, and then what Hypothesis draws."""
-        for directives in islice(menu(self._families, self._seed), examples):
-            self._try(directives)
-        if self.found.examples < examples and self._families:
-            self._swarm(examples - self.found.examples)
+        for story in self._play_many(self._scenarios(examples)):
+            self._weigh(tuple(story.directives), story)
         return self.found
 
-    def _swarm(self, examples: int) -> None:
+    def _scenarios(self, examples: int) -> Iterator[Directives]:
+        plain_ones = list(islice(menu(self._families, self._seed), examples))
+        yield from plain_ones
+        if len(plain_ones) < examples and self._families:
+            yield from self._swarm(examples - len(plain_ones))
+
+    def _swarm(self, examples: int) -> list[Directives]:
         # Hypothesis takes a tenth of a second to import, and a short run does without.
         from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -116,16 +126,18 @@ class Explorer:
             suppress_health_check=list(HealthCheck),
         )
         @given(together(self._families))
-        def live(directives: Directives) -> None:
-            self._try(directives)
+        def draw(directives: Directives) -> None:
+            drawn.append(directives)
 
-        live()
+        drawn: list[Directives] = []
+        draw()
+        return drawn
 
-    def _try(self, directives: Directives) -> None:
+    def _weigh(self, directives: Directives, story: Story) -> None:
         found = self.found
         found.examples += 1
-        story = self._play(directives)
         found.requests += len(story.requests)
+        met.note(story, found.met)
         for one in self._properties:
             finding = found.findings[one.id]
             if finding.judgement is not None:
@@ -144,7 +156,9 @@ class Explorer:
         while self._shrink(finding):
             pass
         tries = self._confirm if finding.property.timing else 1
-        seen = sum(self._again(finding.directives, finding.property) is not None for _ in range(tries))
+        self.found.replays += tries
+        again = self._play_many([finding.directives] * tries)
+        seen = sum(finding.property.judge(story, self._policy).grade is Grade.FAIL for story in again)
         finding.seen = (seen, tries)
 
     def _shrink(self, finding: Finding) -> bool:

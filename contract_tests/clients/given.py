@@ -63,11 +63,26 @@ class Callee:
         return self._takes_all or option in self._names
 
     def __call__(self, base_url: str, intent: Intent, image: Path | None) -> object:
-        """Call it, and return what it returns; what it raises goes through."""
+        """Call it, and return what it returns, or what its coroutine does; what it raises goes through."""
+        made = self.begun(base_url, intent, image)
+        return asyncio.run(made) if inspect.iscoroutine(made) else made
+
+    def begun(self, base_url: str, intent: Intent, image: Path | None) -> Any:
+        """Call it, and return what it returns: of a coroutine function the coroutine."""
         options = {"mode": intent.mode, "image": None if image is None else str(image), "hook_url": intent.hook_url}
         taken = {name: value for name, value in options.items() if value is not None and self.takes(name)}
         if self._by_place:
-            made = self._client(base_url, intent.api_key, intent.prompt, **taken)
-        else:
-            made = self._client(base_url=base_url, api_key=intent.api_key, prompt=intent.prompt, **taken)
-        return asyncio.run(made) if inspect.iscoroutine(made) else made
+            return self._client(base_url, intent.api_key, intent.prompt, **taken)
+        return self._client(base_url=base_url, api_key=intent.api_key, prompt=intent.prompt, **taken)
+
+
+def image_of(value: object) -> bytes | None:
+    """Return the bytes of the image that a client returned, or in the file whose path it returned; None for neither."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if not isinstance(value, str | Path):
+        return None
+    try:
+        return Path(value).read_bytes()
+    except (OSError, ValueError):  # a URL, say
+        return None

@@ -64,6 +64,7 @@ class Outcome:
         value: what it returned: the bytes of an image, its URL, or whatever else; None if it failed.
         error: why it failed, in its own words; for one that hung, what it was waiting for.
         output: what it printed and logged, and the whole of its traceback.
+        image: the bytes of the image that it returned, or in the file whose path it returned; None for neither.
     """
 
     ending: Ending
@@ -71,6 +72,7 @@ class Outcome:
     value: object = None
     error: str = ""
     output: str = field(default="", repr=False)
+    image: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from contract_tests.clients.directives.base import scenario_of
 from contract_tests.clients.explore import Exploration, Finding
 from contract_tests.clients.properties.base import Level, Property
 from contract_tests.clients.story import Story
+from contract_tests.scenario_making.writing import name_of
 
 
 class Result(StrEnum):
@@ -71,12 +72,14 @@ class Verdict:
         examples: scenarios that were played.
         replays: scenarios that were played again, to make failures small and to see them once more.
         requests: calls that the client made in all; none is no verdict.
+        met: what the client met, and how often; see `met.by_kind`.
     """
 
     results: tuple[PropertyResult, ...]
     examples: int
     replays: int
     requests: int
+    met: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, id_: str) -> PropertyResult:
         """Return the result of one property; KeyError if it was not looked for."""
@@ -102,7 +105,11 @@ class Verdict:
 def verdict_of(found: Exploration) -> Verdict:
     """Return the verdict that an exploration came to."""
     return Verdict(
-        tuple(_result(finding) for finding in found.findings.values()), found.examples, found.replays, found.requests
+        tuple(_result(finding) for finding in found.findings.values()),
+        found.examples,
+        found.replays,
+        found.requests,
+        found.met,
     )
 
 
@@ -112,13 +119,12 @@ def _result(finding: Finding) -> PropertyResult:
         result = Result.PASS if finding.passes else Result.NOT_EXERCISED
         return PropertyResult(finding.property, result, passes=finding.passes)
     seen, tries = finding.seen
-    name = f"{finding.property.id.lower()}-{'-'.join(finding.property.title.lower().split()[:3])}"
     return PropertyResult(
         finding.property,
         Result.FAIL if seen == tries else Result.UNSTABLE,
         judgement.why,
         judgement.bills,
-        scenario_of(finding.directives, "".join(char for char in name if char.isalnum() or char == "-")),
+        scenario_of(finding.directives, name_of(f"{finding.property.id} {finding.property.title}")),
         tuple(directive.name for directive in finding.directives),
         finding.story,
         finding.example,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from contract_tests.readers.sources import LIMIT
@@ -69,19 +69,26 @@ def headers_of(value: object) -> dict[str, str]:
     Raises:
         Misfit: it is neither.
     """
-    headers: dict[str, str] = {}
     if value is None:
-        return headers
+        return {}
     if not isinstance(value, (list, dict)):
         raise Misfit(f"headers: expected an array or an object, got {kind_of(value)}")
     try:
-        pairs = value.items() if isinstance(value, dict) else [(item["name"], item["value"]) for item in value]
-        for name, said in pairs:
-            lower = name.lower()
-            text = said if isinstance(said, str) else ", ".join(map(_text, said if isinstance(said, list) else [said]))
-            headers[lower] = f"{headers[lower]}, {text}" if lower in headers else text
+        pairs = list(value.items()) if isinstance(value, dict) else [(item["name"], item["value"]) for item in value]
+        headers = {name.lower(): said for name, said in pairs}
+        if len(headers) == len(pairs) and set(map(type, headers.values())) <= {str}:
+            return headers
+        return _joined(pairs)
     except (KeyError, TypeError, AttributeError):
         raise Misfit("headers: expected names and texts, got something else") from None
+
+
+def _joined(pairs: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, said in pairs:
+        lower = name.lower()
+        text = said if isinstance(said, str) else ", ".join(map(_text, said if isinstance(said, list) else [said]))
+        headers[lower] = f"{headers[lower]}, {text}" if lower in headers else text
     return headers
 
 

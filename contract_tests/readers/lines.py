@@ -49,6 +49,19 @@ def read(name: str, chunks: Chunks, endpoint: Endpoint | None = None) -> Recorde
         yield Trouble(Place(name, number, count + 1), f"the rest cannot be read: {error}")
 
 
+def read_line(place: Place, line: bytes) -> Recorded:
+    """Read one line by itself."""
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        yield Trouble(place, f"expected JSON: {error}")
+        return
+    try:
+        yield _exchange(place, value)
+    except _CLUMSY:
+        yield from _otherwise(place, value, line, None)
+
+
 def _batches(chunks: Chunks) -> Iterator[list[bytes | None]]:
     """Cut into lines; None stands for one that is too long, which is never held whole."""
     pieces: list[bytes] = []
@@ -104,6 +117,7 @@ def _exchange(place: Place, value: Any) -> Exchange:
         text = response.get("body")
         received = _from_base64(response) if text is None else text.encode()
     endpoint = Endpoint.CALLBACK if kind == "hook" else value.get("endpoint")
+    at, elapsed = value.get("at"), value.get("elapsed")
     return tuple.__new__(
         Exchange,
         (
@@ -116,8 +130,8 @@ def _exchange(place: Place, value: Any) -> Exchange:
             status,
             headers,
             received,
-            _number(value.get("at")),
-            _number(value.get("elapsed")),
+            at if type(at) is float else _number(at),
+            elapsed if type(elapsed) is float else _number(elapsed),
             value.get("error") or "",
             endpoint and Endpoint(endpoint),
         ),

@@ -30,6 +30,7 @@ class Format(Enum):
     VCR_YAML = auto()
     LINES = auto()
     JOURNAL = auto()
+    SAMPLE = auto()
     BODY = auto()
 
 
@@ -81,6 +82,8 @@ def _looked_at(head: bytes) -> tuple[Format | None, bool]:
                 return Format.VCR_JSON, False
             if name == "entries" and first == ARRAY:
                 return Format.JOURNAL, False
+            if name == "exchange" and first == OBJECT:
+                return Format.SAMPLE, False
             names.add(name)
             cutter.value(limit=0)
     except Broken:

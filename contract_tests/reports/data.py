@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from contract_tests.checker import Report
+from contract_tests.coverage import Covered, Spot, percent, share
 from contract_tests.exchanges import Place
 from contract_tests.findings import RULES, Finding
+from contract_tests.observed import Observed
 from contract_tests.reports.frame import Context, fingerprint, verdict_of
 
+_DIGITS = 4
+# Of seconds: clocks since the epoch are no finer.
 VERSION = 1
 """Of the format. It changes when a program that reads it would have to."""
 
@@ -17,7 +22,7 @@ VERSION = 1
 def render(report: Report, context: Context) -> str:
     """Return the report as JSON, in ASCII: whatever it is written or shown in, it says the same."""
     ordered = sorted(report.findings, key=_order)
-    value = {
+    value: dict[str, Any] = {
         "version": VERSION,
         "title": context.title,
         "verdict": verdict_of(report, context.fail_on).name.lower(),
@@ -28,8 +33,11 @@ def render(report: Report, context: Context) -> str:
             for host, choice in sorted(report.contracts.items())
         },
         "findings": [_finding(finding) for finding in ordered],
+        "observed": {host: _observed(seen) for host, seen in sorted(report.observed.items())},
         "troubles": [{**_place(trouble.place), "why": trouble.why} for trouble in report.troubles],
     }
+    if report.coverage is not None:
+        value["coverage"] = [_covered(covered) for covered in report.coverage]
     return json.dumps(value, indent=2) + "\n"
 
 
@@ -59,6 +67,49 @@ def _finding(finding: Finding) -> dict[str, Any]:
         },
         "advice": RULES[finding.rule].advice,
         "fingerprint": fingerprint(finding),
+    }
+
+
+def _observed(seen: Observed) -> dict[str, Any]:
+    return {
+        "fields": [field._asdict() for field in seen.fields],
+        "times": [
+            {
+                "what": spread.what,
+                "seen": spread.seen,
+                "min": round(spread.least, _DIGITS),
+                "median": round(spread.median, _DIGITS),
+                "max": round(spread.greatest, _DIGITS),
+            }
+            for spread in seen.times
+        ],
+    }
+
+
+def _covered(covered: Covered) -> dict[str, Any]:
+    return {
+        "host": covered.host,
+        "contract": covered.version,
+        **_share(covered.spots),
+        "endpoints": [
+            {"endpoint": endpoint, **_share(spots), "places": [_spot(spot) for spot in spots]}
+            for endpoint, spots in covered.endpoints()
+        ],
+    }
+
+
+def _share(spots: Sequence[Spot]) -> dict[str, int]:
+    exercised, branches = share(spots)
+    return {"branches": branches, "exercised": exercised, "percent": percent(exercised, branches)}
+
+
+def _spot(spot: Spot) -> dict[str, Any]:
+    return {
+        "about": spot.about,
+        "shape": spot.shape,
+        "pointer": spot.pointer,
+        "exercised": {branch: times for branch, times in spot.branches.items() if times},
+        "never": [branch for branch, times in spot.branches.items() if not times],
     }
 
 

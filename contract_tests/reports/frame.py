@@ -42,7 +42,7 @@ class Verdict(IntEnum):
 
 def verdict_of(report: Report, fail_on: Severity) -> Verdict:
     """Return how a check ended. A check of nothing is never clean."""
-    if not report.messages:
+    if report.messages == report.empty:
         return Verdict.NOTHING
     return Verdict.FAILED if failing(report, fail_on) else Verdict.CLEAN
 

@@ -28,6 +28,11 @@ def render(report: Report, context: Context) -> str:
         lines = [f"{amount(report)} against {contracts(report)}"]
         lines += [f"could not be read: {trouble.place}: {trouble.why}" for trouble in report.troubles]
         ET.SubElement(suite, "system-out").text = "\n".join(lines)
+    return as_text(suite)
+
+
+def as_text(suite: ET.Element) -> str:
+    """Return a document of one suite, with its cases counted."""
     suites = ET.Element("testsuites")
     for element in (suites, suite):
         element.set("tests", str(len(suite.findall("testcase"))))

@@ -16,7 +16,7 @@ _HEAD = ("| | rule | where | what | × | first in |", "|---|---|---|---|--:|---|
 
 def render(report: Report, context: Context) -> str:
     """Return the report as a headline and a table. What was recorded stands as code, where nothing is interpreted."""
-    text = [f"**{_prose(headline(report, context))}**", ""]
+    text = [f"**{prose(headline(report, context))}**", ""]
     findings = [it for _, places in grouped(report.findings) for _, _, those in places for it in those]
     if findings:
         text += [*_HEAD, *_rows(findings, several=len(report.contracts) > 1), ""]
@@ -26,14 +26,14 @@ def render(report: Report, context: Context) -> str:
     if len(report.contracts) > 1:
         text += [
             *(
-                f"- {_code(host or 'a host that is not known')}: {chosen(choice)}"
+                f"- {code(host or 'a host that is not known')}: {chosen(choice)}"
                 for host, choice in sorted(report.contracts.items())
             ),
             "",
         ]
     if report.troubles:
         text += [f"{len(report.troubles):,} could not be read:", ""]
-        text += [f"- {_code(str(it.place))}: {_code(it.why[:200])}" for it in report.troubles[:_MOST_TROUBLES]]
+        text += [f"- {code(str(it.place))}: {code(it.why[:200])}" for it in report.troubles[:_MOST_TROUBLES]]
         if len(report.troubles) > _MOST_TROUBLES:
             text.append(f"- and {len(report.troubles) - _MOST_TROUBLES:,} more")
     return fitted("\n".join(text).rstrip("\n") + "\n", context.encoding)
@@ -56,20 +56,20 @@ def _row(finding: Finding, *, several: bool) -> str:
     where = " ".join(
         part
         for part in (
-            _code(finding.endpoint),
-            _code(finding.pointer),
-            f"at {_code(finding.host)}" if several and finding.host else "",
+            code(finding.endpoint),
+            code(finding.pointer),
+            f"at {code(finding.host)}" if several and finding.host else "",
         )
         if part
     )
     shown = example(finding)
-    said = [_code(finding.message), f"e.g. {_code(shown)}" if shown else "", how_sure(finding.fact)]
+    said = [code(finding.message), f"e.g. {code(shown)}" if shown else "", how_sure(finding.fact)]
     what = "<br>".join(part for part in said if part)
-    place = _code(str(finding.place))
+    place = code(str(finding.place))
     return f"| {finding.severity} | `{finding.rule}` | {where} | {what} | {finding.count:,} | {place} |"
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return a text as code. A pipe would end the cell and a backtick the code, so these go as entities."""
     if not text.strip():
         return ""
@@ -78,7 +78,7 @@ def _code(text: str) -> str:
     return f"<code>{_entities(text)}</code>"
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """Return a text that Markdown leaves as it is; names are no mentions."""
     return text if all(char.isalnum() or char in " .,:;()'-/×" for char in text) else f"<code>{_entities(text)}</code>"
 

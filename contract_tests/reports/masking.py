@@ -71,6 +71,8 @@ def _mapped(report: Report, change: Callable[[str], str]) -> Report:
             for trouble in report.troubles
         ),
         contracts={change(host): choice for host, choice in report.contracts.items()},
+        observed={change(host): seen for host, seen in report.observed.items()},
+        coverage=report.coverage and tuple(covered._replace(host=change(covered.host)) for covered in report.coverage),
     )
 
 

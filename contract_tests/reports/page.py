@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 
 from contract_tests.checker import Report
@@ -48,17 +48,32 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def render(report: Report, context: Context) -> str:
     """Return the report as one page; whatever it is written in, character references keep it true."""
-    page = "\n".join(_page(report, context)) + "\n"
-    return page.encode("ascii", "xmlcharrefreplace").decode()
+    return document(context.title, _body(report, context))
 
 
-def _page(report: Report, context: Context) -> Iterator[str]:
+def document(title: str, body: Iterable[str], style: str = "") -> str:
+    """
+    Return a page that needs nothing else, in ASCII.
+
+    Args:
+        title: of the page.
+        body: its HTML, in lines.
+        style: CSS beside that of all reports.
+    """
+    lines = [
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n<main>",
+        *body,
+        "</main>\n</body>\n</html>\n",
+    ]
+    return "\n".join(lines).encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _body(report: Report, context: Context) -> Iterator[str]:
     verdict: Verdict = verdict_of(report, context.fail_on)
     title = escape(context.title)
-    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>"
     yield f'<h1 class="{verdict.name.lower()}">{escape(headline(report, context))}</h1>'
     yield f'<p class="soft">{title}: {amount(report)} against {escape(contracts(report))};'
     yield f"{counted(report.others, 'exchange')} about something else.</p>"
@@ -77,7 +92,6 @@ def _page(report: Report, context: Context) -> Iterator[str]:
     if report.troubles:
         yield f"<h2>{len(report.troubles):,} could not be read</h2>"
         yield from _list((str(trouble.place), trouble.why) for trouble in report.troubles)
-    yield "</main>\n</body>\n</html>"
 
 
 def _table(caption: str, findings: list[Finding]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from rich.cells import cell_len, chop_cells
 
 from contract_tests.checker import Report
 from contract_tests.findings import RULES, Finding, Severity
+from contract_tests.reports import seen
 from contract_tests.reports.frame import Context, Verdict, grouped, verdict_of
 from contract_tests.reports.wording import (
     NOUNS,
@@ -24,7 +25,7 @@ from contract_tests.reports.wording import (
 _MARKS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: "i", Severity.OFF: "-"}
 _COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.INFO: "36", Severity.OFF: "0"}
 _VERDICTS = {Verdict.CLEAN: "1;32", Verdict.FAILED: "1;31", Verdict.NOTHING: "1;31"}
-_PLAIN = str.maketrans({"✗": "x", "×": "x", "→": ">", "·": "-", "…": "..."})
+_PLAIN = str.maketrans({"✗": "x", "✓": "+", "×": "x", "→": ">", "·": "-", "…": "..."})
 _MOST_TROUBLES = 20
 _NARROWEST = 40
 
@@ -41,6 +42,36 @@ def fitted(text: str, encoding: str) -> str:
     except UnicodeEncodeError:
         return text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
     return text
+
+
+def wrapped(text: str, first: str, then: str, width: int) -> list[str]:
+    """
+    Return a text in lines that fit; wide characters count as two columns.
+
+    Args:
+        text: the text, in one line.
+        first: what the first line begins with.
+        then: what the others begin with; not shorter than `first`.
+        width: columns, of which it takes 40 where there are fewer.
+    """
+    room = max(width, _NARROWEST) - len(then)
+    lines: list[str] = []
+    words: list[str] = []
+    used = 0
+    for word in text.split(" "):
+        wide = cell_len(word)
+        if words and used + 1 + wide > room:
+            lines.append(" ".join(words))
+            words, used = [], 0
+        if wide > room:
+            *full, last = chop_cells(word, room)
+            lines += full
+            words, used = [last], cell_len(last)
+            continue
+        used += wide + bool(words)
+        words.append(word)
+    lines.append(" ".join(words))
+    return [f"{then if index else first}{line}" for index, line in enumerate(lines)]
 
 
 class _Text:
@@ -69,6 +100,16 @@ class _Text:
         if len(report.contracts) > 1:
             for host, choice in sorted(report.contracts.items()):
                 yield from self._wrapped(f"{host or 'a host that is not known'}: {chosen(choice)}", "  ", "    ")
+        yield from self._seen(seen.observed(report))
+        yield from self._seen(seen.coverage(report))
+
+    def _seen(self, lines: Iterator[str]) -> Iterator[str]:
+        for line in lines:
+            text = line.lstrip(" ")
+            indent = " " * (len(line) - len(text))
+            if not indent:
+                yield ""
+            yield from self._wrapped(text, indent, f"{indent}  ")
 
     def _finding(self, finding: Finding) -> Iterator[str]:
         mark = self._coloured(_MARKS[finding.severity], _COLOURS[finding.severity])
@@ -97,22 +138,4 @@ class _Text:
         return f"\x1b[{code}m{text}\x1b[0m" if self._context.colour else text
 
     def _wrapped(self, text: str, first: str, then: str) -> list[str]:
-        """Return a text in lines that fit; wide characters count as two columns."""
-        room = max(self._context.width, _NARROWEST) - len(then)
-        lines: list[str] = []
-        words: list[str] = []
-        used = 0
-        for word in text.split(" "):
-            wide = cell_len(word)
-            if words and used + 1 + wide > room:
-                lines.append(" ".join(words))
-                words, used = [], 0
-            if wide > room:
-                *full, last = chop_cells(word, room)
-                lines += full
-                words, used = [last], cell_len(last)
-                continue
-            used += wide + bool(words)
-            words.append(word)
-        lines.append(" ".join(words))
-        return [f"{then if index else first}{line}" for index, line in enumerate(lines)]
+        return wrapped(text, first, then, self._context.width)

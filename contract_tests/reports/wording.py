@@ -81,9 +81,12 @@ def listed(words: list[str]) -> str:
 
 
 def _nothing(report: Report, context: Context) -> str:
-    if report.troubles and not report.others:
+    if report.troubles and not report.others and not report.messages:
         first = report.troubles[0]
         return f"nothing was checked: nothing in {context.title} could be read: {first.place}: {first.why}"
+    if report.messages:
+        those = counted(report.messages, "message")
+        return f"nothing was checked: {those} in {context.title}, and no bodies: record them with their contents"
     return f"nothing was checked: no exchange in {context.title} is about this API"
 
 

@@ -225,6 +225,8 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         # Without words, as httpcore's own are.
         try:
+            if self._line.held:
+                await anyio.to_thread.run_sync(self._line.hold, timeout, abandon_on_cancel=True)
             return self._line.receive(max_bytes, timeout)
         except TimeoutError as error:
             raise httpcore.ReadTimeout from error

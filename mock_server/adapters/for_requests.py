@@ -9,6 +9,7 @@ import io
 import re
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -48,13 +49,15 @@ class FluxMock(responses.RequestsMock):
     """A RequestsMock in front of `inprocess`. A reset takes its stubs and calls away, not the emulator."""
 
     def __init__(self, inprocess: InProcess) -> None:
-        self._inprocess = inprocess
-        self._lock = Lock()
-        self._pools: WeakKeyDictionary[HTTPAdapter, dict[tuple[str, str, int], HTTPConnectionPool]]
-        self._pools = WeakKeyDictionary()
-        self._outside = HTTPAdapter.send
-        super().__init__(assert_all_requests_are_fired=False, real_adapter_send=self._pass_on)  # type: ignore[arg-type]
-        self.add_passthru(_EVERYTHING)
+        # An object of its own: were it part of this one, each would keep the other alive until the garbage collector
+        # comes, which has then more to do than all else in a small test.
+        self._way = _Way(inprocess)
+        super().__init__(
+            assert_all_requests_are_fired=False,
+            passthru_prefixes=(_EVERYTHING,),  # type: ignore[arg-type]  it takes patterns, too
+            real_adapter_send=self._way.send,  # type: ignore[arg-type]
+        )
+        self._way.calls = self.calls
 
     def reset(self) -> None:
         """Take stubs and calls away."""
@@ -64,13 +67,34 @@ class FluxMock(responses.RequestsMock):
     def start(self) -> None:
         """Begin to intercept. Another RequestsMock that is active already gets what goes to other hosts."""
         if self._patcher is None:
-            self._outside = HTTPAdapter.send
-        super().start()
+            self._way.outside = HTTPAdapter.send
+            # As responses does it, but for finding the class by its name, which takes longer than all else here.
+            self._patcher = patch.object(HTTPAdapter, "send", self.unbound_on_send())
+            self._patcher.start()
 
-    def _pass_on(self, adapter: HTTPAdapter, request: PreparedRequest, **how: Any) -> Response:
+
+class _Way:
+    """
+    What becomes of a request that no stub answers: it goes to `inprocess`, or to where it would without us.
+
+    Attributes:
+        outside: how it would go without us.
+        calls: those that went to `inprocess` are added to it.
+    """
+
+    def __init__(self, inprocess: InProcess) -> None:
+        self.outside = HTTPAdapter.send
+        self.calls = responses.CallList()
+        self._inprocess = inprocess
+        self._lock = Lock()
+        self._pools: WeakKeyDictionary[HTTPAdapter, dict[tuple[str, str, int], HTTPConnectionPool]]
+        self._pools = WeakKeyDictionary()
+
+    def send(self, adapter: HTTPAdapter, request: PreparedRequest, **how: Any) -> Response:
+        """Send one request, as `HTTPAdapter.send` does."""
         url = urlsplit(request.url or "")
         if not self._inprocess.serves(url.hostname):
-            return self._outside(adapter, request, **how)
+            return self.outside(adapter, request, **how)
         port = url.port or (443 if url.scheme == "https" else 80)
         pool = self._pool(adapter, url.scheme, url.hostname or "", port)
         try:
@@ -88,7 +112,7 @@ class FluxMock(responses.RequestsMock):
             pool = pools.get((scheme, host, port))
             if pool is None:
                 kind = HTTPSConnectionPool if scheme == "https" else HTTPConnectionPool
-                pool = kind(host, port, maxsize=10, inprocess=self._inprocess)
+                pool = kind(host, port, maxsize=0, inprocess=self._inprocess)  # 0 is no limit, and nothing made ahead
                 pool.ConnectionCls = _Https if scheme == "https" else _Http
                 pools[scheme, host, port] = pool
             return pool
@@ -160,7 +184,8 @@ class _Socket:
         self.line.close()
 
     def close(self) -> None:
-        """Do nothing: `http.client` closes its socket while a file made of it is still being read."""
+        """Send no more. To be read goes on: `http.client` closes its socket before a file that it has made of it."""
+        self.line.finish()
 
 
 class _Incoming(io.RawIOBase):

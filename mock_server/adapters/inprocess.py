@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from mock_server.admin import OUT_OF_REACH
 from mock_server.app import EmulatorApp
 from mock_server.exchange import ORIGIN
-from mock_server.http.reader import BODY, CLOSE, RequestReader, connection_environ
+from mock_server.http.reader import CLOSE, RequestReader, connection_environ
 from mock_server.http.wire import WIRE, End, Step, Wire, steps
 from mock_server.http.wsgi import call
 from mock_server.serving import limits_of
@@ -74,7 +75,8 @@ class Line:
     """
     A client's connection to the emulator, used by one thread at a time.
 
-    No time passes on it: what would come later than the client waits is a TimeoutError at once, all else is there.
+    No time passes on it: what would come later than the client waits is a TimeoutError at once, all else is there. Only
+    where a webhook comes first it waits, for the receiver of that takes real time.
     """
 
     def __init__(self, inprocess: InProcess, base: WSGIEnvironment, idle_seconds: float) -> None:
@@ -83,6 +85,7 @@ class Line:
         self._reader = inprocess.reader(self, base)
         self._asked: deque[tuple[WSGIEnvironment, bytes]] = deque()
         self._script: deque[Step] = deque()
+        self._until: Future[None] | None = None
         self._arrived = b""
         self._closed = self._reset = False
 
@@ -97,10 +100,8 @@ class Line:
 
     @property
     def slow(self) -> bool:
-        """Whether to answer may take more than a millisecond or two: for an image, or a webhook that comes first."""
-        return any(
-            environ["PATH_INFO"] not in _QUICK or b"hookUrl" in environ.get(BODY, b"") for environ, _ in self._asked
-        )
+        """Whether to answer may take more than a millisecond or two: for an image."""
+        return any(environ["PATH_INFO"] not in _QUICK for environ, _ in self._asked)
 
     def answer(self) -> None:
         """Answer the requests that are complete."""
@@ -108,8 +109,7 @@ class Line:
             environ, ending = self._asked.popleft()
             response = call(self._inprocess.app, environ)
             wire: Wire = environ.get(WIRE) or Wire()
-            if wire.until is not None:
-                wire.until.result()
+            self._until = wire.until or self._until
             ending = CLOSE if response.close else ending
             self._script.extend(steps(wire, response, ending))
             self._reset = wire.end is End.RESET
@@ -127,6 +127,7 @@ class Line:
             TimeoutError: they would come later.
             ConnectionResetError: the connection was reset.
         """
+        self.hold(timeout)
         while not self._arrived:
             if not self._script:
                 return self._end(timeout)
@@ -137,6 +138,16 @@ class Line:
             self._arrived = step.data
         data, self._arrived = self._arrived[:limit], self._arrived[limit:]
         return data
+
+    @property
+    def held(self) -> bool:
+        """Whether a webhook comes before the next bytes, and is on its way."""
+        return self._until is not None and not self._until.done()
+
+    def hold(self, timeout: float | None) -> None:
+        """Wait while a webhook comes first; TimeoutError when that takes longer than `timeout` real seconds."""
+        if self._until is not None and not wait((self._until,), timeout).done:
+            raise TimeoutError("timed out")
 
     def _end(self, timeout: float | None) -> bytes:
         if self._reset:
@@ -150,10 +161,17 @@ class Line:
     @property
     def readable(self) -> bool:
         """Whether `receive` would return, or raise, without waiting; on an idle connection it means that it is over."""
-        return bool(self._arrived) or (self._script[0].wait <= 0 if self._script else self._closed)
+        if self._arrived or self.held:
+            return bool(self._arrived)
+        return self._script[0].wait <= 0 if self._script else self._closed
+
+    def finish(self) -> None:
+        """Send no more; what was answered can still be received."""
+        self._reader.close()
 
     def close(self) -> None:
         """Hang up."""
+        self.finish()
         self._closed = True
         self._script.clear()
         self._arrived = b""

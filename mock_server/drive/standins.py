@@ -38,6 +38,7 @@ _PLUMBING = frozenset(
         "concurrent.futures._base",
         "concurrent.futures.thread",
         "concurrent.futures.process",
+        "mock_server.drive.turns",
         __name__,
     }
 )
@@ -315,8 +316,7 @@ def start_driven(thread: threading.Thread, driver: Driver) -> None:
 
 def _run(member: Member, run: Callable[[], None]) -> None:
     try:
-        member.driver.begin(member)
-        run()
+        member.driver.live(member, run)
     finally:
         here.member = None
         member.driver.dismiss(member)

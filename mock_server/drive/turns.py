@@ -224,9 +224,10 @@ class Driver:
             self._members.add(member)
         return member
 
-    def begin(self, member: Member) -> None:
-        """Let a thread that has been started live on the clock."""
+    def live(self, member: Member, run: Callable[[], None]) -> None:
+        """Run `run` in this thread, which has just been started, on the clock."""
         here.member = member
+        run()
 
     def join(self, member: Member, thread: threading.Thread, timeout: float | None, join: Callable[..., None]) -> None:
         """Let `member` wait for `thread` by the real `join`."""

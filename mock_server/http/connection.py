@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         """Forget the client."""
         self.waiting.clear()
         self.backlog.clear()
-        del self.reader.take, self.reader.expect, self.reader.parser  # they refer back
+        self.reader.close()
         server = self.server
         server.connections.discard(self)
         if server.stopping and not server.connections:

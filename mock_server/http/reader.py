@@ -201,6 +201,12 @@ class RequestReader:
         self.sealed = True
         self.receiving = False
 
+    def close(self) -> None:
+        """Take no further request, ever, and let go of what refers back to the reader. May be called again."""
+        self.seal()
+        if hasattr(self, "parser"):
+            del self.take, self.expect, self.parser
+
     def progress(self) -> str:
         """Say how far the request under way has come."""
         return "only part of its headers" if self.in_head else f"only {len(self.body)} bytes of its body"

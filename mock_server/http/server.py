@@ -13,10 +13,12 @@ import itertools
 import math
 import queue
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mock_server.http.connection import Connection
 from mock_server.http.reader import Limits
+from mock_server.http.tapped import Tap, TappedConnection
 from mock_server.http.wire import WIRE
 from mock_server.http.wsgi import call
 
@@ -44,6 +46,7 @@ class HttpServer:
             is served meanwhile: say yes only to what takes microseconds. It must not raise.
         limits: what clients may send, and how long they may take.
         workers: number of threads for all requests that are not inline.
+        tap: told what happens on the connections.
 
     Raises:
         ValueError: there are no workers, or a time limit is not positive.
@@ -57,6 +60,7 @@ class HttpServer:
         inline: Callable[[WSGIEnvironment], bool] = never,
         limits: Limits = DEFAULT_LIMITS,
         workers: int = 4,
+        tap: Tap | None = None,
     ) -> None:
         if workers < 1:
             raise ValueError(f"expected at least 1 worker, got {workers}")
@@ -78,6 +82,7 @@ class HttpServer:
         self.connections: set[Connection] = set()
         self.emptied = asyncio.Event()
         self._workers = workers
+        self._connect = partial(Connection, self) if tap is None else partial(TappedConnection, self, tap)
         self._jobs: queue.SimpleQueue[tuple[Connection, WSGIEnvironment, bytes] | None] = queue.SimpleQueue()
         self._listener: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -116,7 +121,7 @@ class HttpServer:
 
         """
         self._loop = asyncio.get_running_loop()
-        self._listener = await self._loop.create_server(lambda: Connection(self), host, port, backlog=1024)
+        self._listener = await self._loop.create_server(self._connect, host, port, backlog=1024)
         self._address = self._listener.sockets[0].getsockname()[:2]
         self._timer = self._loop.call_later(self._tick_seconds, self._sweep)
         for _ in range(self._workers):

@@ -27,7 +27,7 @@ class Exhibit:
         order = self.job.order
         width, _, height = order.size.partition("x")
         if self.tenant.settings.images == "plain":
-            return _plain(int(width), int(height), int(self.job.id[0], 16))
+            return _remarked(_plain(int(width), int(height), int(self.job.id[0], 16)), self.job.id)
         return _draw(order.prompt, order.mode, self.job.id, int(width), int(height), order.upload)
 
 
@@ -59,6 +59,12 @@ def _plain(width: int, height: int, shade: int) -> bytes:
     from mock_server.images.drawing import plain
 
     return plain(width, height, shade)
+
+
+def _remarked(image: bytes, job_id: str) -> bytes:
+    from mock_server.images.drawing import remarked
+
+    return remarked(image, job_id)
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)

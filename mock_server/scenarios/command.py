@@ -1,4 +1,4 @@
-"""`fluxmock scenarios`: list, show, lint and new."""
+"""`fluxmock scenarios`: list, show, lint and new; and what other packages add to it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from mock_server.commands import OpenGroup
 from mock_server.scenarios.files import ScenarioError, find_scenario, library, load_scenario
 
 _EXIT_FINDINGS, _EXIT_NOTHING = 1, 3
@@ -25,7 +26,7 @@ rules:
 """
 
 
-@click.group()
+@click.group(cls=OpenGroup, more="fluxmock.commands.scenarios")
 def scenarios() -> None:
     """
     Look at, check and begin scenarios: what the emulator will do, as files.

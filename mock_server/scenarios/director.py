@@ -10,7 +10,7 @@ from dataclasses import replace
 from mock_server.identity import Source
 from mock_server.model import Delivery, Order, Plan
 from mock_server.scenarios import editing
-from mock_server.scenarios.rules import Dispatch, Fate, Scenario, Target, Turn, Twist
+from mock_server.scenarios.rules import Dispatch, Fate, Scenario, Seen, Target, Turn, Twist
 
 MAGIC = re.compile(r"\[mock:([a-z0-9-]+)(?:=([^\]]*))?\]")
 """What a prompt may hold to choose what becomes of its job: `[mock:fail]`, `[mock:fail=REASON]`, `[mock:SCENARIO]`."""
@@ -40,6 +40,7 @@ class Director:
         self._named = named
         self._failure = failure
         self._calls: Counter[tuple[Target, int]] = Counter()
+        self._seen: Counter[tuple[str, int]] = Counter()
 
     def plan(self, plan: Plan, order: Order, job: int) -> Plan:
         """Return what the scenario makes of the plan for the job number `job`."""
@@ -56,15 +57,27 @@ class Director:
         """Whether no rule is about jobs that were ordered so."""
         return not self._scenario_of(order).rules
 
-    def turn(self, target: Target, order: Order, job: int) -> Turn | None:
-        """Count a call; return the turn that it takes (seconds are the tenant's), or None when all goes well."""
+    def turn(self, target: Target, order: Order, job: int, status: str | None = None) -> Turn | None:
+        """
+        Count a call; return the turn that it takes (seconds are the tenant's), or None when all goes well.
+
+        Args:
+            target: what is called.
+            order: what the job is, or would be, an order for.
+            job: its number.
+            status: what a fetch would answer; None for what is no fetch.
+        """
         scenario = self._scenario_of(order)
         if not scenario.rules:
             return None
         counted = (target, 0) if target in {Target.GENERATE, Target.EDITS} else (target, job)
         self._calls[counted] += 1
         call = self._calls[counted]
-        effect = scenario.pick(target, order, job=job, call=call, share=self._share(target, job, call))
+        seen = None
+        if status is not None:
+            self._seen[status, job] += 1
+            seen = Seen(status, self._seen[status, job])
+        effect = scenario.pick(target, order, job=job, call=call, share=self._share(target, job, call), seen=seen)
         if not isinstance(effect, Twist):
             return None
         seconds = effect.delay.draw(self._share(target, job, call, "delay"), self._share(target, job, call, "more"))
@@ -111,6 +124,7 @@ class Director:
         """Go on with another scenario; calls are counted from 1 again."""
         self._scenario = scenario
         self._calls.clear()
+        self._seen.clear()
 
     def _token(self, order: Order) -> re.Match[str] | None:
         if self._named is None or "[mock:" not in order.prompt:

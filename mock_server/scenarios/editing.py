@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from typing import Any
 
 import orjson
@@ -65,10 +66,27 @@ def _renamed(value: Any, names: dict[str, str]) -> Any:
     return value
 
 
+def _pretty(body: bytes) -> bytes:
+    """Return the same JSON in other bytes: spaced, its names in reverse order, ASCII alone."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    return json.dumps(_reversed(value), indent=2).encode()
+
+
+def _reversed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _reversed(value[name]) for name in reversed(value)}
+    return [_reversed(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _coded(body: bytes, coding: str) -> bytes:
     if coding == "gzip":
         # A time of its own would make the bytes differ from run to run.
         return gzip.compress(body, mtime=0)
     if coding == "bom":
         return _BOM + body
+    if coding == "pretty":
+        return _pretty(body)
     return body.decode("utf-8", "replace").encode(coding, "replace")

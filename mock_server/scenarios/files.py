@@ -125,9 +125,14 @@ def parse_scenario(text: str, name: str = "scenario") -> Scenario:
     Raises:
         ScenarioError: it is no YAML and no JSON, or no scenario.
     """
+    return read_scenario(parse_data(text, name))
+
+
+def parse_data(text: str, name: str = "scenario") -> dict[str, Any]:
+    """Return what `text` says as data that `read_scenario` takes; the arguments and errors are `parse_scenario`'s."""
     if len(text) > _LARGEST:
         raise ScenarioError(f"{name}: {_TOO_LARGE}")
-    data = _parsed(text, name)
+    data: dict[str, Any] = _parsed(text, name)
     try:
         problems = list(islice(_problems(data), _MOST_PROBLEMS))
     except ValueError as error:
@@ -135,7 +140,7 @@ def parse_scenario(text: str, name: str = "scenario") -> Scenario:
     if problems:
         tree = _tree(text)
         raise ScenarioError("\n".join(dict.fromkeys(_worded(name, tree, path, words) for path, words in problems)))
-    return read_scenario(data)
+    return data
 
 
 def _exists(path: Path) -> bool:
@@ -237,6 +242,8 @@ def _meaningless(data: dict[str, Any]) -> Iterator[_Problem]:
             yield ["settings", name], _short(str(error), _LONGEST_WORDS)
     for index, rule in enumerate(data["rules"]):
         scope: list[str | int] = ["rules", index]
+        if "state" in rule and rule["on"] != "fetch":
+            yield [*scope, "state"], f"expected on: fetch, which alone sees states; got on: {rule['on']}"
         pattern = rule.get("where", {}).get("prompt_pattern")
         if pattern is not None:
             try:

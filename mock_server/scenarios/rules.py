@@ -172,13 +172,22 @@ Effect = Fate | Twist | Dispatch
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """The status that a fetch would answer if all went well, and which fetch of the job it is that would."""
+
+    state: str
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """When something happens, and what."""
+    """When something happens, and what. With a `state`, `calls` counts only the fetches that would answer it."""
 
     on: frozenset[Target]
     then: Effect
     where: Where = Where()
     job: Span = Span()
+    state: str | None = None
     calls: Span = Span()
     chance: float = 1.0
 
@@ -192,7 +201,9 @@ class Scenario:
     rules: tuple[Rule, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def pick(self, target: Target, order: Order, *, job: int, call: int, share: float) -> Effect | None:
+    def pick(
+        self, target: Target, order: Order, *, job: int, call: int, share: float, seen: Seen | None = None
+    ) -> Effect | None:
         """
         Return what the first rule that matches has happen; None when none does.
 
@@ -202,17 +213,25 @@ class Scenario:
             job: the number of the job, counted from 1.
             call: the number of the call, counted from 1 for this target and job.
             share: drawn from 0 to 1; a rule with a chance applies when it lies below.
+            seen: what a fetch sees of the job; None for what is no fetch.
         """
         for rule in self.rules:
             if (
                 target in rule.on
-                and call in rule.calls
+                and _counted(rule, call, seen) in rule.calls
                 and job in rule.job
                 and share < rule.chance
                 and rule.where.fits(order)
             ):
                 return rule.then
         return None
+
+
+def _counted(rule: Rule, call: int, seen: Seen | None) -> int:
+    """Return the number of a call as the rule counts; 0, which no span has, when it is for another state."""
+    if rule.state is None:
+        return call
+    return seen.call if seen is not None and seen.state == rule.state else 0
 
 
 ALL_GOES_WELL = Scenario()
@@ -269,6 +288,7 @@ def _rule(data: Mapping[str, Any]) -> Rule:
         then=_effect(on, data["then"], "calls" in data),
         where=Where(**where),
         job=Span(*job) if isinstance(job, list) else Span() if job is None else Span(job, job),
+        state=data.get("state"),
         calls=_calls(data.get("calls", {})),
         chance=data.get("chance", 1.0) if data.get("chance", 1.0) < 1 else math.inf,
     )

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from responses import RequestsMock
 
     from mock_server.adapters.for_httpx import AsyncFluxTransport, FluxTransport
-    from mock_server.adapters.inprocess import InProcess
     from mock_server.control import TenantControl
     from mock_server.serving import Server
     from mock_server.testing.case import Case
@@ -114,29 +113,22 @@ def flux(
 
 
 @pytest.fixture
-def flux_requests(flux_in_process: InProcess) -> Iterator[RequestsMock]:
+def flux_requests(flux: TenantControl, flux_server: Server) -> Iterator[RequestsMock]:
     """Lead what `requests` sends to https://api.ttapi.io into the test's own world, without a socket."""
-    from mock_server.adapters import for_requests
+    from mock_server.adapters import for_requests, inprocess
 
-    with for_requests.intercept(flux_in_process) as mock:
+    with for_requests.intercept(inprocess.InProcess(flux_server.app, flux.api_key)) as mock:
         yield mock
 
 
 @pytest.fixture
-def flux_httpx(flux_in_process: InProcess) -> Iterator[FluxHttpx]:
+def flux_httpx(flux: TenantControl, flux_server: Server) -> Iterator[FluxHttpx]:
     """Lead what `httpx` sends to https://api.ttapi.io into the test's own world, without a socket."""
-    from mock_server.adapters import for_httpx
+    from mock_server.adapters import for_httpx, inprocess
 
-    with for_httpx.intercept(flux_in_process):
-        yield FluxHttpx(for_httpx.FluxTransport(flux_in_process), for_httpx.AsyncFluxTransport(flux_in_process))
-
-
-@pytest.fixture
-def flux_in_process(flux: TenantControl, flux_server: Server) -> InProcess:
-    """Give the test's own world as something that adapters call without a socket."""
-    from mock_server.adapters.inprocess import InProcess
-
-    return InProcess(flux_server.app, flux.api_key)
+    way = inprocess.InProcess(flux_server.app, flux.api_key)
+    with for_httpx.intercept(way):
+        yield FluxHttpx(for_httpx.FluxTransport(way), for_httpx.AsyncFluxTransport(way))
 
 
 # Options

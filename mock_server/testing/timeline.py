@@ -42,9 +42,14 @@ def render(
         encoding: of where it will be shown; what that does not have is replaced or escaped.
     """
     rows = rows_of(jobs, entries, deliveries, timed=timed)
+    return drawn(rows, start, width=width, most_lines=most_lines, encoding=encoding)
+
+
+def drawn(rows: Sequence[Row], start: float, *, width: int, most_lines: int, encoding: str) -> str:
+    """Return `rows` as a swim-lane; the other arguments are those of `render`."""
     if not rows:
         return "(no calls, no jobs, no hooks)"
-    for cells in _layouts(rows, jobs, start):
+    for cells in _layouts(rows, start):
         lanes, fits = _lanes(cells, width)
         if fits:
             break
@@ -81,9 +86,9 @@ class _Cell:
     ending: str = ""
 
 
-def _layouts(rows: Sequence[Row], jobs: Sequence[Job], start: float) -> Iterator[list[_Cell]]:
+def _layouts(rows: Sequence[Row], start: float) -> Iterator[list[_Cell]]:
     """Return ways to show the rows, from the clearest to the narrowest."""
-    if len(jobs) <= _MOST_LANES:
+    if len({_job(row) for row in rows} - {""}) <= _MOST_LANES:
         yield [_cell(row, start, row.lane) for row in rows]
     yield [_cell(row, start, "jobs" if _job(row) else row.lane, f"{_job(row)}: ") for row in rows]
     yield [_cell(row, start, "what happened", f"{row.lane}: ") for row in rows]

@@ -17,14 +17,26 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from contract_tests.checker import Checker, Choice, Report
+from contract_tests.coverage import HTTP, Covered, Spot
 from contract_tests.exchanges import Exchange, Place, Trouble
 from contract_tests.findings import NOTHING, RULES, Confidence, Fact, Finding, Policy, Severity
+from contract_tests.observed import Observed, Presence
 from contract_tests.reports import FORMATS, Context, Verdict, verdict_of
 from contract_tests.reports.masking import shown
+from contract_tests.times import Spread
 from mock_server import resources
 
 LOUD = [Severity.ERROR, Severity.WARNING, Severity.INFO]
 DOCUMENTED = Fact("fetch.response.json", "/properties/data", ("S1", "S2"), Confidence.DOCUMENTED)
+
+OBSERVED = Observed(
+    (Presence("generate.request", "", "/size", 1, 3), Presence("fetch.response", "failed", "/data/mode", 0, 1)),
+    (Spread("answer of fetch", 3, 0.012, 0.5, 12.25), Spread("end to webhook", 1, -2.0, -2.0, -2.0)),
+)
+SPOTS = (
+    Spot("fetch", HTTP, "", "", {"200": 3, "400": 0}),
+    Spot("fetch", "fetch.response", "failed", "/data", {"null": 1}),
+)
 
 # Free text of a recording: any character, and those that some format gives a meaning more often than by chance.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text(
@@ -61,6 +73,8 @@ reports = st.builds(
     jobs=st.integers(0, 2),
     troubles=st.lists(st.builds(Trouble, places, texts), max_size=2).map(tuple),
     contracts=st.dictionaries(texts, st.builds(Choice, st.just("2026-03"), st.just("it fits best")), max_size=2),
+    observed=st.dictionaries(texts, st.just(OBSERVED), max_size=2),
+    coverage=st.none() | st.lists(st.builds(Covered, texts, st.just("2026-03"), st.just(SPOTS)), max_size=2).map(tuple),
 )
 contexts = st.builds(
     Context,
@@ -190,10 +204,11 @@ def test_json_says_all_that_is_known() -> None:
                     "confidence": "documented",
                     "sources": ["S1", "S2"],
                 },
-                "advice": "check every use of the field",
+                "advice": "check every use of it, and take both types",
                 "fingerprint": value["findings"][0]["fingerprint"],
             }
         ],
+        "observed": {},
         "troubles": [{"file": "prod.jsonl", "exchange": 2, "line": 2, "why": "expected JSON, got <html>"}],
     }
 
@@ -272,7 +287,7 @@ def test_junit_fails_by_fail_on_and_tells_the_rest_as_output() -> None:
     assert "/data/quota: expected string, got integer" in (case.findtext("failure") or "")
     assert "/data/x" not in (case.findtext("failure") or "")
     assert "/data/x" in (case.findtext("system-out") or "")
-    assert case.find("failure").get("message").endswith("in 1 place: check every use of the field")  # type: ignore[union-attr]
+    assert case.find("failure").get("message").endswith("in 1 place: check every use of it, and take both types")  # type: ignore[union-attr]
 
 
 # ------------------------------------------------------------------------------------------------------------- sarif
@@ -346,7 +361,7 @@ def test_sarif_has_no_region_where_there_is_no_line() -> None:
 def test_the_rules_of_sarif_say_what_to_do() -> None:
     rules = {rule["id"]: rule for rule in sarif_of(report())["tool"]["driver"]["rules"]}
     assert set(rules) == set(RULES)
-    assert rules["type/changed"]["help"]["text"] == "What to do: check every use of the field."
+    assert rules["type/changed"]["help"]["text"] == "What to do: check every use of it, and take both types."
 
 
 def test_a_fingerprint_depends_on_what_was_found_and_on_nothing_else() -> None:
@@ -438,12 +453,16 @@ def test_github_has_one_command_a_line(found: Report, context: Context) -> None:
 def test_github_annotations_lead_to_the_line() -> None:
     read = annotations(FORMATS["github"](report(finding(place=Place("a,b:c%25.jsonl", 1, 17))), Context()))
     assert read == [
-        ("error", {"title": "contract"}, "1 breaking change in fetch.response: check every use of the field"),
+        (
+            "error",
+            {"title": "contract"},
+            "1 breaking change in fetch.response: check every use of it, and take both types",
+        ),
         (
             "error",
             {"file": "a,b:c%25.jsonl", "line": "17", "title": "type/changed"},
             "fetch.response /data/quota: expected string, got integer\ne.g. 4\ndocumented in S1, S2\n"
-            "3 times, first in a,b:c%25.jsonl:17\ncheck every use of the field",
+            "3 times, first in a,b:c%25.jsonl:17\ncheck every use of it, and take both types",
         ),
     ]
 

@@ -82,10 +82,10 @@ def test_a_report_of_breaking_changes() -> None:
   fetch.response
     ✗ field/missing /data/imageUrl ×1,312, first in prod.har, exchange 4
       expected this field, got none · documented in S1, S2
-      → do not read it without a default
+      → read it with a default, and cope without it
     ✗ type/changed /data/quota ×3, first in prod.jsonl:17
       expected string, got integer · e.g. 4 · documented in S1, S2
-      → check every use of the field
+      → check every use of it, and take both types
     ✗ type/changed /data/size ×3, first in prod.jsonl:17
       expected string, got integer · e.g. 4 · documented in S1, S2
 
@@ -93,18 +93,18 @@ def test_a_report_of_breaking_changes() -> None:
   generate.request
     ! request/refused (all of it) ×2, first in prod.har, exchange 4
       answered 400, although the contract allows it · documented in S1, S2
-      → it takes less than known
+      → read why, and send only what is taken
 
 2 notes (info)
   fetch.response
     i value/unknown /status ×5, first in prod.har, exchange 4
       expected one of ON_QUEUE, SUCCESS, FAILED; got "PAUSED" · assumed: this is
       news
-      → treat the unknown as not final
+      → treat an unknown status as not final
     i field/unknown /data/seed ×40, first in prod.har, exchange 4
       a field 'seed' of type integer · e.g. 7 · the contract says nothing about
       it
-      → nothing; add it to the schema
+      → ignore it, or take it over with --patch
 
 1 could not be read
   more.har: expected JSON, got <html>
@@ -138,7 +138,7 @@ passed, with 2 notes to read: 20 messages, 1 job against contracts 2024-09 and 2
     i field/unknown /data/seed ×40, first in prod.har, exchange 4
       a field 'seed' of type integer · e.g. 7 · the contract says nothing about
       it
-      → nothing; add it to the schema
+      → ignore it, or take it over with --patch
   fetch.response at old.example
     i field/unknown /data/seed ×40, first in prod.har, exchange 4
       a field 'seed' of type integer · e.g. 7 · the contract says nothing about
@@ -154,7 +154,7 @@ checked: 20 messages, 1 job against contracts 2024-09 and 2026-03
 @pytest.mark.parametrize(
     ("findings", "more", "line"),
     [
-        ((MISSING,), {}, "1 breaking change in fetch.response: do not read it without a default"),
+        ((MISSING,), {}, "1 breaking change in fetch.response: read it with a default, and cope without it"),
         (
             (MISSING, REFUSED),
             {"fail_on": Severity.WARNING},
@@ -165,12 +165,12 @@ checked: 20 messages, 1 job against contracts 2024-09 and 2026-03
             {"fail_on": Severity.INFO},
             "3 breaking changes in 3 kinds of message: update the clients that rely on it",
         ),
-        ((NEWS,), {"fail_on": Severity.INFO}, "1 note in fetch.response: treat the unknown as not final"),
+        ((NEWS,), {"fail_on": Severity.INFO}, "1 note in fetch.response: treat an unknown status as not final"),
         ((NEWS, EXTRA), {"fail_on": Severity.INFO}, "2 notes in fetch.response: read what came of each"),
         (
             (replace(EXTRA, severity=Severity.ERROR), replace(EXTRA, severity=Severity.WARNING)),
             {"fail_on": Severity.WARNING},
-            "2 findings in fetch.response: nothing; add it to the schema",
+            "2 findings in fetch.response: ignore it, or take it over with --patch",
         ),
         (
             (REFUSED, NEWS),
@@ -224,7 +224,7 @@ def test_a_terminal_that_lacks_our_signs_gets_plainer_ones() -> None:
     assert lines[4:7] == [
         "    x field/missing /data/imageUrl x1,312, first in prod.har, exchange 4",
         "      got \\xe9 - documented in S1, S2",
-        "      > do not read it without a default",
+        "      > read it with a default, and cope without it",
     ]
 
 

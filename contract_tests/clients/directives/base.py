@@ -9,6 +9,19 @@ from typing import Any
 
 Rules = tuple[Mapping[str, Any], ...]
 
+ORIGINS: Mapping[str, str] = {
+    "api": "http://api.fluxmock.test",
+    "images": "http://images.fluxmock.test",
+    "hooks": "http://hooks.fluxmock.test",
+    "elsewhere": "http://elsewhere.fluxmock.test",
+    "loopback": "http://127.0.0.1",
+    "metadata": "http://169.254.169.254",
+}
+"""The servers of a simulation, by their role.
+
+The last three have no business with the client: a stranger, its own machine, and where clouds hand out credentials.
+"""
+
 
 class Family(StrEnum):
     """What a directive tries."""
@@ -42,11 +55,27 @@ class Family(StrEnum):
     NO_JSON = "no JSON"
     CLOSED_CONNECTION = "closed connection"
     BROKEN_IMAGE = "broken image"
+    EXPIRING_IMAGE = "expiring image"
     REDIRECT = "redirect"
     ODD_HOOK = "odd hook"
+    """A webhook that comes early, late, or out of order."""
+    RACING_HOOK = "racing hook"
+    """A webhook that comes while a fetch tells the same."""
+    REPEATED_HOOK = "repeated hook"
     LOST_HOOK = "lost hook"
+    RESENT_HOOK = "resent hook"
+    """A webhook that is sent again if it was not taken."""
+    SLOW_WORK = "slow work"
+    """Slow answers to what a webhook sets off."""
     FORGED_HOOK = "forged hook"
     ODD_PROMPT = "odd prompt"
+    UPLOAD = "upload"
+    BUSY_UPLOAD = "busy upload"
+    """An upload that is refused for now."""
+    PARALLEL = "parallel"
+    """Several images are wanted at the same time."""
+    OTHER = "other"
+    """What somebody wrote: no property knows what it tries."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +89,9 @@ class Directive:
         rules: of a scenario, as `schemas/scenario.schema.json` has them.
         settings: of the tenant.
         prompt: asked for in place of the usual one.
-        forged: names of webhooks that somebody else sends, see `simulation.hooks`.
+        filename: of a picture that is to be edited, if the client does edits; None wants one drawn.
+        at_once: how many images are wanted at the same time.
+        forged: names of webhooks that do not come from the API, see `directives.forgeries`.
         harmless: whether a client that does all right still gets its image.
     """
 
@@ -69,6 +100,8 @@ class Directive:
     rules: Rules = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     prompt: str | None = None
+    filename: str | None = None
+    at_once: int = 1
     forged: tuple[str, ...] = ()
     harmless: bool = True
 

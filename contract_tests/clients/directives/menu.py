@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract_tests.clients.directives import limits, polling, reading, submitting
+from contract_tests.clients.directives import hooks, images, limits, polling, prompts, reading, redirects, submitting
 from contract_tests.clients.directives.base import Directive, Family
 
 
@@ -27,4 +27,18 @@ def plain() -> list[Directive]:
         *reading.closed_connections(),
         *reading.stalled(),
         *reading.dripping(),
+        *images.broken_images(),
+        *images.expiring_images(),
+        *redirects.redirects(),
+        *prompts.odd_prompts(),
+        *prompts.uploads(),
+        *prompts.busy_uploads(),
+        *prompts.at_once(),
+        *hooks.odd_hooks(),
+        *hooks.racing_hooks(),
+        *hooks.repeated_hooks(),
+        *hooks.lost_hooks(),
+        *hooks.resent_hooks(),
+        *hooks.slow_work(),
+        *hooks.forged_hooks(),
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from contract_tests.clients.directives.base import Family
@@ -142,6 +142,11 @@ class Property:
         return self.texts["Fix"]
 
 
+def unplayed(one: Property, missing: Set[Need]) -> Property:
+    """Return a property, without its families if it needs what is missing: then nothing is played in vain."""
+    return replace(one, families=frozenset()) if one.needs & missing else one
+
+
 _PROPERTIES: dict[str, Property] = {}
 _PARTS = ("Invariant", "Observed", "Source", "Usual bug", "Fix")
 
@@ -190,6 +195,16 @@ def _read(doc: str) -> dict[str, str]:
 
 def properties() -> dict[str, Property]:
     """Return all properties by id, in order."""
-    from contract_tests.clients.properties import limits, polling, reading, submitting  # noqa: F401  they register themselves
+    from contract_tests.clients.properties import (  # noqa: F401  they register themselves
+        downloads,
+        encoding,
+        hooks,
+        limits,
+        polling,
+        reading,
+        secrets,
+        submitting,
+        uploads,
+    )
 
     return dict(sorted(_PROPERTIES.items()))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from contract_tests.clients.simulation.forging import Forger
 from contract_tests.clients.simulation.scheduler import Scheduler
 from mock_server.drive.standins import start_driven
 from mock_server.hooks.apps import App, AppDeliverer
 from mock_server.model import Delivery, Receipt
+from mock_server.tenant import Tenant
+
+_PATIENCE = 60.0
+# Virtual seconds that a receiver has to answer. Whether that was soon enough is for a property to say.
 
 
 @dataclass(slots=True)
@@ -41,24 +46,44 @@ class HookSender:
     """
 
     def __init__(self, receiver: App | None) -> None:
-        self._receiver = None if receiver is None else _Receiver(receiver)
+        self._receiver = None if receiver is None else _Receiver(receiver, _PATIENCE)
         self._scheduler: Scheduler | None = None
+        self._forger: Forger | None = None
         self.calls: list[Call] = []
 
-    def attend(self, scheduler: Scheduler | None) -> None:
-        """Begin anew: webhooks belong to the simulation of `scheduler` from now on."""
+    def attend(
+        self, scheduler: Scheduler, tenant: Tenant, *, forged: Sequence[str] = (), url: str | None = None
+    ) -> None:
+        """
+        Begin anew: webhooks belong to the simulation of `scheduler` from now on.
+
+        Args:
+            scheduler: of the simulation.
+            tenant: whose jobs the webhooks are about.
+            forged: names of what others send.
+            url: where they send it to; None for nowhere.
+        """
         self._scheduler = scheduler
         self.calls = []
+        self._forger = None
+        if forged and url is not None and self._receiver is not None:
+            self._forger = Forger(forged, url, scheduler.timeline, tenant, self._send)
 
     def deliver(self, delivery: Delivery) -> Future[Receipt]:
         """Call the receiver when it is its turn."""
+        future = self._send(delivery, "")
+        if self._forger is not None:
+            self._forger.follow(delivery)
+        return future
+
+    def _send(self, delivery: Delivery, forged: str) -> Future[Receipt]:
         future: Future[Receipt] = Future()
         future.set_running_or_notify_cancel()
         scheduler = self._scheduler
         if scheduler is None or scheduler.over:
             future.set_result(Receipt(None, "the simulation is over"))
             return future
-        call = Call(delivery, scheduler.clock.now())
+        call = Call(delivery, scheduler.clock.now(), forged=forged)
         self.calls.append(call)
         if self._receiver is None:
             self._answered(call, Receipt(200), future.set_result)

@@ -37,6 +37,13 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         super()._write_to_self()  # type: ignore[misc]
         self._selecting.wake()
 
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        """Have a callback called; also from another loop's thread, as when a receiver sets the client's Event."""
+        # A receiver that is served in the client's loop would do so there. Here it has a loop of its own.
+        handle = super().call_soon(callback, *args, context=context)
+        self._selecting.wake()
+        return handle
+
     async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
         """Look a name up, at once."""
         return socket.getaddrinfo(host, port)

@@ -142,6 +142,7 @@ class Network:
         self._most = most
         self._overrun = overrun
         self._limits = Limits()
+        self._peers: list[Peer] = []
 
     def now(self) -> float:
         """Return the virtual seconds since the start."""
@@ -168,7 +169,14 @@ class Network:
         self.links.append(link)
         if origin is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        return Peer(self, origin, link, end)
+        peer = Peer(self, origin, link, end)
+        self._peers.append(peer)
+        return peer
+
+    def close(self) -> None:
+        """Close all connections, as servers do that go away, so that a client which keeps one sees that it is gone."""
+        for peer in self._peers:
+            peer.go()
 
     def answer(self, peer: Peer, environ: WSGIEnvironment, raw: bytes) -> Sent:
         """Have a request answered."""
@@ -252,6 +260,18 @@ class Peer:
         if self.link.closed_at is None:
             self.link.closed_at = self._network.now()
         self._close()
+
+    def go(self) -> None:
+        """Close the connection; note if the client had dropped it before, and not closed it."""
+        if not self._closed:
+            try:
+                self._end.recv(1, _socket.MSG_PEEK)  # nothing is sent this way, so what comes is its end
+            except BlockingIOError:
+                self._close()
+            except OSError:
+                self.hang_up()
+            else:
+                self.hang_up()
 
     def flush(self) -> None:
         """Send what did not fit into the socket before."""

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import io
 import logging
-import traceback
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from contract_tests.clients.directives.base import Directive, scenario_of
+from contract_tests.clients.directives.base import ORIGINS, Directive, scenario_of
 from contract_tests.clients.given import Callee
-from contract_tests.clients.simulation import loops, sockets
+from contract_tests.clients.simulation import loops, luck, sockets
+from contract_tests.clients.simulation.asking import Asking
 from contract_tests.clients.simulation.hooks import HookSender
 from contract_tests.clients.simulation.network import Network, Origin, Sent, no_app
 from contract_tests.clients.simulation.scheduler import Hangs
 from contract_tests.clients.simulation.sockets import SimulatedScheduler
 from contract_tests.clients.simulation.timeline import Timeline
-from contract_tests.clients.story import Connection, Ending, HookCall, Intent, Outcome, Request, Story
+from contract_tests.clients.story import Connection, HookCall, Intent, Outcome, Request, Story
 from contract_tests.clients.telling import request_of
 from mock_server.app import create_app
 from mock_server.control import TenantControl
@@ -35,15 +36,7 @@ from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.world import World
 
-ORIGINS: Mapping[str, str] = {
-    "api": "http://api.fluxmock.test",
-    "images": "http://images.fluxmock.test",
-    "hooks": "http://hooks.fluxmock.test",
-    "elsewhere": "http://elsewhere.fluxmock.test",
-}
-"""The servers of a simulation, by their role. The last one has no business with the client at all."""
-
-_NETWORK_STAND_INS = StandIns(sockets.PAIRS, loops.FIXED, {})
+_NETWORK_STAND_INS = StandIns((*sockets.PAIRS, *luck.PAIRS), loops.FIXED, {})
 
 
 class Simulation:
@@ -83,6 +76,7 @@ class Simulation:
         )
         self._world = World(settings, deliverer=self._hooks, observer=None, ticking=False)
         self._app = create_app(world=self._world)
+        self._files = tempfile.TemporaryDirectory(prefix="fluxmock-")
 
     def __enter__(self) -> Self:
         STAND_INS.put()
@@ -95,22 +89,23 @@ class Simulation:
         _NETWORK_STAND_INS.take_back()
         STAND_INS.take_back()
         self._world.close()
+        self._files.cleanup()
 
-    def play(self, directives: Sequence[Directive], intent: Intent, image: Path | None = None) -> Story:
+    def play(self, directives: Sequence[Directive], *intents: Intent) -> Story:
         """
         Let the client live through what `directives` say.
 
         Args:
             directives: what the server does.
-            intent: what is wanted of the client.
-            image: the file with the bytes of `intent.image`, for a client that edits.
+            intents: what is wanted of the client, all at the same time and with the same key.
 
         Returns:
             What happened; equal calls give equal stories, byte for byte.
         """
         scenario = scenario_of(directives)
-        tenant = self._world.reset(intent.api_key, **scenario.get("settings", {}))
-        TenantControl(self._world, intent.api_key).scenario(read_scenario(scenario))
+        key = intents[0].api_key
+        tenant = self._world.reset(key, **scenario.get("settings", {}))
+        TenantControl(self._world, key).scenario(read_scenario(scenario))
         timeline = Timeline(tenant)
         scheduler = SimulatedScheduler(timeline, self._seconds)
         network = Network(
@@ -121,10 +116,12 @@ class Simulation:
             overrun=lambda: scheduler.stop(f"it had sent {self._most_requests} requests and went on"),
         )
         scheduler.network = network
-        self._hooks.attend(scheduler)
-        outcome = self._run(scheduler, intent, image)
-        story = self._story(directives, intent, outcome, tenant, network)
-        self._world.forget(intent.api_key)
+        forged = [name for directive in directives for name in directive.forged]
+        self._hooks.attend(scheduler, tenant, forged=forged, url=intents[0].hook_url)
+        with luck.repeated(scheduler, key):
+            outcomes = self._run(scheduler, intents)
+        story = self._story(directives, intents, outcomes, tenant, network)
+        self._world.forget(key)
         return story
 
     def _origins(self) -> tuple[Origin, ...]:
@@ -136,36 +133,41 @@ class Simulation:
             for role, url in ORIGINS.items()
         )
 
-    def _run(self, scheduler: SimulatedScheduler, intent: Intent, image: Path | None) -> Outcome:
-        network = scheduler.network
+    def _run(self, scheduler: SimulatedScheduler, intents: Sequence[Intent]) -> tuple[Outcome, ...]:
+        wanted = [(intent, self._file(number, intent)) for number, intent in enumerate(intents, start=1)]
         member = here.member = scheduler.enrol()
         output = io.StringIO()
         try:
             with _captured(output):
-                try:
-                    value = self._client(ORIGINS["api"], intent, image)
-                    outcome = Outcome(Ending.RETURNED, network.now(), value, output=output.getvalue())
-                except Hangs:
-                    outcome = Outcome(Ending.HUNG, network.now(), error=scheduler.why, output=output.getvalue())
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - to raise is how a client reports failure
-                    told = "".join(traceback.format_exception(error))
-                    ending = Ending.HUNG if scheduler.over else Ending.FAILED
-                    outcome = Outcome(ending, network.now(), None, _words(error), output.getvalue() + told)
+                outcomes = Asking(self._client, scheduler, output).for_all(wanted)
                 if not scheduler.over:
                     # Threads that the client left behind, and webhooks that are late.
                     with suppress(Hangs):
                         scheduler.rest(Rest(member, scheduler.deadline(self._quiet_seconds)))
         finally:
+            scheduler.network.close()
             scheduler.stop("the story is told")
             scheduler.dismiss(member)
             here.member = None
-        return outcome
+            with _silenced(logging.getLogger("concurrent.futures")):  # it tells of workers that are ended
+                scheduler.reap()
+        return outcomes
+
+    def _file(self, number: int, intent: Intent) -> Path | None:
+        """Return the file with the picture that is to be edited."""
+        if intent.image is None:
+            return None
+        folder = Path(self._files.name, str(number))
+        folder.mkdir(exist_ok=True)
+        file = folder / intent.filename
+        file.write_bytes(intent.image)
+        return file
 
     def _story(
         self,
         directives: Sequence[Directive],
-        intent: Intent,
-        outcome: Outcome,
+        intents: Sequence[Intent],
+        outcomes: Sequence[Outcome],
         tenant: Tenant,
         network: Network,
     ) -> Story:
@@ -175,8 +177,8 @@ class Simulation:
         return Story(
             directives=tuple(directives),
             contract=self._contract,
-            intents=(intent,),
-            outcomes=(outcome,),
+            intents=intents,
+            outcomes=outcomes,
             requests=tuple(_told(sent, entries) for sent in network.sent),
             connections=tuple(
                 Connection(link.number, link.origin, link.opened_at, link.closed_at, link.refused)
@@ -198,7 +200,7 @@ class Simulation:
             ),
             jobs=tenant.current_jobs(),
             spent=store.balances[Account.SPENT] + store.balances[Account.RESERVED],
-            quiet_from=outcome.at,
+            quiet_from=max(outcome.at for outcome in outcomes),
             watched_until=network.now(),
             origins=ORIGINS,
         )
@@ -221,8 +223,13 @@ def _told(sent: Sent, entries: Mapping[int, RequestEntry]) -> Request:
     )
 
 
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+@contextmanager
+def _silenced(logger: logging.Logger) -> Iterator[None]:
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @contextmanager

@@ -7,9 +7,11 @@ none is ready, the clock goes to the next event. So neither the speed of the mac
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from time import monotonic
 
 from contract_tests.clients.simulation.timeline import Timeline
 from mock_server.drive.turns import Driver, Member, Rest, here, not_driven
@@ -17,6 +19,9 @@ from mock_server.drive.turns import Driver, Member, Rest, here, not_driven
 _STEAL_SECONDS = 0.5
 # Real seconds after which the thread that has the turn is taken to be blocked by what nobody can see, such as a lock
 # that is older than the simulation: then another one may run besides it.
+
+_REAP_SECONDS = 2.0
+# Real seconds in which threads may end that were told to.
 
 _OUTSIDE_SECONDS = 0.25
 # Real seconds in which somebody outside, as a thread that is not driven, may still wake those who wait for ever.
@@ -36,6 +41,7 @@ class Scheduler(Driver):
 
     Attributes:
         why: why it was stopped; empty when it was not.
+        luck: where its threads' randomness comes from; None is the system.
     """
 
     loops = False
@@ -45,6 +51,7 @@ class Scheduler(Driver):
         self.timeline = timeline
         self.ends_at = timeline.now() + seconds
         self.why = ""
+        self.luck: random.Random | None = None
         self._running: Member | None = None
         self._turns = 0
         self._threads: dict[threading.Thread, Member] = {}
@@ -77,12 +84,22 @@ class Scheduler(Driver):
                 self._threads[thread] = member
         return member
 
-    def begin(self, member: Member) -> None:
-        """Let a thread that has been started wait for its first turn."""
+    def live(self, member: Member, run: Callable[[], None]) -> None:
+        """Run `run` in this thread, which has just been started, when its turn has come; Hangs ends it quietly."""
         with self.changed:
             rest = next(rest for rest in self._rests if rest.member is member)
-        self._await(rest)
-        here.member = member
+        with suppress(Hangs):
+            self._await(rest)
+            here.member = member
+            run()
+
+    def reap(self) -> None:
+        """Wait for the threads of a simulation that is over to end, as far as they do."""
+        ends = monotonic() + _REAP_SECONDS
+        with self.changed:
+            left = list(self._threads)
+        for thread in left:
+            thread.join(max(0.0, ends - monotonic()))
 
     def dismiss(self, member: Member) -> None:
         """Let a thread go that has ended, and wake those who wait for that."""

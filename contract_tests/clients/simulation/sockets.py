@@ -13,7 +13,7 @@ from typing import Any
 
 from contract_tests.clients.simulation.network import Network, Peer
 from contract_tests.clients.simulation.scheduler import Scheduler
-from mock_server.drive.standins import Fixed, Pair
+from mock_server.drive.standins import Pair
 from mock_server.drive.turns import Rest, here, not_driven
 
 _Real = socket.socket
@@ -245,6 +245,3 @@ def _named(host: str) -> str:
 
 PAIRS = (Pair(_Real, SimulatedSocket), Pair(_getaddrinfo, _looked_up), Pair(_gethostbyname, _named))
 """To be put wherever a module holds the real thing."""
-
-FIXED: tuple[Fixed, ...] = ()
-"""To be put in one place each."""

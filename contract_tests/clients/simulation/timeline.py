@@ -13,7 +13,7 @@ from mock_server.tenant import Tenant
 class _Due(NamedTuple):
     at: float
     number: int
-    happen: Callable[[], None]
+    happen: Callable[[], object]
 
 
 class Timeline:
@@ -35,7 +35,7 @@ class Timeline:
         """Return this instant, in seconds since the Unix epoch."""
         return self._clock.now()
 
-    def at(self, instant: float, happen: Callable[[], None]) -> None:
+    def at(self, instant: float, happen: Callable[[], object]) -> None:
         """Let `happen` be called when the clock has come to `instant`."""
         heappush(self._due, _Due(instant, next(self._numbers), happen))
 

@@ -1,0 +1,130 @@
+"""`check_command(argv)`: a verdict on a client in any language, in one call."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from contract_tests.clients.check import Plan
+from contract_tests.clients.explore import Exploration, Explorer, Finding
+from contract_tests.clients.process.asking import placeholders
+from contract_tests.clients.process.endings import careful
+from contract_tests.clients.process.fast import faketime_variables
+from contract_tests.clients.process.play import PACE, Player, Stage
+from contract_tests.clients.process.processes import UnusableCommand
+from contract_tests.clients.process.programs import Client, Driver, Program
+from contract_tests.clients.story import Story
+from contract_tests.clients.verdict import Verdict, verdict_of
+from mock_server.hooks.rules import parse_hook_url
+
+TIMEOUT = 20.0
+WORKERS = 16
+"""Clients that run at once by default: many more than cores, for they mostly sleep."""
+
+_CONFIRM = 3
+_SHOWN = 2000
+_log = logging.getLogger("fluxmock.clients")
+
+
+def check_command(
+    argv: Sequence[str],
+    *,
+    plan: Plan | None = None,
+    driver: bool = False,
+    timeout: float = TIMEOUT,
+    workers: int = WORKERS,
+    speed: float = 1.0,
+    faketime: bool = False,
+    hook_url: str | None = None,
+    edits: bool | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Verdict:
+    """
+    Find out what a client of the API does wrong that is a command, over real sockets and in real time.
+
+    Jobs take a twentieth of the time that the scenario says; all that a client feels, such as late answers and
+    Retry-After, is as long as the scenario says on the clock that the client lives on.
+
+    Args:
+        argv: the command; `{base_url}`, `{api_key}`, `{prompt}`, `{mode}`, `{hook_url}`, `{image}` and `{out}` are
+            filled in, and are in its environment as well.
+        plan: what to look for, and how long.
+        driver: the command stays, and takes a line of JSON for each call.
+        timeout: real seconds after which a client is ended. What it would have done then is not known, so that no
+            property is judged by it, unless the deadline of the plan's policy was over.
+        workers: how many clients run at once.
+        speed: the client's seconds in a real one. The environment variable FLUXMOCK_SPEED tells it to the client,
+            which has to divide its pauses and time limits by it.
+        faketime: have libfaketime speed the client's clock up, so that it need not know.
+        hook_url: where the client's receiver of webhooks listens. Without it a URL is told to clients with
+            `{hook_url}` among the arguments; nothing is sent there.
+        edits: whether the client can be asked to edit a picture; by default those with `{image}` in their arguments.
+        env: more environment variables for it.
+        cwd: where it runs; by default an empty temporary folder. Files that are named in `argv` are found from here
+            all the same.
+        progress: told after each scenario how many there have been, of how many.
+
+    Raises:
+        UnusableCommand: it cannot be run, or a driver does not keep to the protocol; or there is no libfaketime.
+        ValueError: an argument is unusable, or the plan names a property that there is not.
+    """
+    plan = plan or Plan()
+    if not argv:
+        raise ValueError("expected a command, got none; give the program and its arguments")
+    for name, value in (("timeout", timeout), ("workers", workers), ("speed", speed)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"expected {name} above 0, got {value}")
+    if hook_url is not None:
+        parse_hook_url(hook_url)
+    properties = plan.chosen()
+    mentioned = placeholders(argv)
+    variables = {"FLUXMOCK_SPEED": f"{1.0 if faketime else speed:g}", **(env or {})}
+    if faketime:
+        variables |= faketime_variables(speed)
+    found = [str(Path(word).absolute()) if Path(word).is_file() else word for word in argv]
+    make: Callable[[], Client] = partial(Driver if driver else Program, found, variables, timeout, cwd)
+    make()  # an unusable one is to be told here, and not in a thread
+    stage = Stage(
+        contract=plan.contract,
+        seed=plan.seed,
+        speed=speed,
+        pace=max(PACE, speed),
+        edits="image" in mentioned if edits is None else edits,
+        offers_hooks=hook_url is not None or "hook_url" in mentioned,
+        hook_url=hook_url or "",
+        workers=workers,
+    )
+    with Player(make, stage) as player:
+        story = player.play(())
+        if player.troubles:
+            raise UnusableCommand(player.troubles[0])
+        if not story.requests:
+            _tell_never_called(argv, story)
+            return verdict_of(Exploration({one.id: Finding(one) for one in properties}))
+        explorer = Explorer(
+            player.play,
+            [careful(one) for one in properties],
+            plan.policy,
+            seed=plan.seed,
+            confirm=_CONFIRM,
+            progress=lambda done: progress(done, plan.examples) if progress else None,
+            play_many=player.play_many,
+        )
+        return verdict_of(explorer.run(plan.examples))
+
+
+def _tell_never_called(argv: Sequence[str], story: Story) -> None:
+    outcome = story.outcome
+    _log.warning(
+        "%s never called %s: it %s%s\n%s",
+        argv[0],
+        story.origins["api"],
+        outcome.ending.value,
+        f" ({outcome.error})" if outcome.error else "",
+        outcome.output[-_SHOWN:],
+    )

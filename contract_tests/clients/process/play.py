@@ -1,0 +1,279 @@
+"""Plays scenarios to clients that are processes, several at once, and tells the story of each."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import queue
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from contract_tests.clients.directives.base import Directive, scenario_of
+from contract_tests.clients.intents import intents_for
+from contract_tests.clients.process.asking import Wish
+from contract_tests.clients.process.capture import Capture, note_entry
+from contract_tests.clients.process.programs import Client
+from contract_tests.clients.process.servers import Loop, Servers
+from contract_tests.clients.process.webhooks import Messenger
+from contract_tests.clients.story import Intent, Outcome, Request, Story
+from mock_server.app import create_app
+from mock_server.clock import EPOCH
+from mock_server.control import TenantControl
+from mock_server.model import Account, Job
+from mock_server.scenarios.rules import read_scenario
+from mock_server.settings import Settings
+from mock_server.tenant import Tenant
+from mock_server.world import World
+
+Directives = tuple[Directive, ...]
+_Wanted = tuple[Client, Intent, Path, str]
+"""Who is asked for what, in which folder, and the base URL of the API."""
+
+PACE = 20.0
+"""Seconds of a job in a real one: the default job takes half a second, and a slow one is seen by a few polls."""
+
+_KEY = "TT-API-KEY"
+_AHEAD = 8
+_PATIENCE = 2.0
+_GLANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """
+    How scenarios are played.
+
+    Args:
+        contract: version of the contract that the API speaks.
+        seed: of all that scenarios leave open.
+        speed: seconds of the client's in a real one.
+        pace: seconds of the emulated jobs in a real one: their times are as the scenario has them, but pass faster.
+        edits: whether the client can be asked to edit a picture.
+        offers_hooks: whether the client is told a hook URL.
+        hook_url: where its receiver listens; "" has none, and then a canary is told.
+        workers: how many clients run at once.
+        most_requests: after so many in one scenario a client is ended.
+    """
+
+    contract: str
+    seed: int = 0
+    speed: float = 1.0
+    pace: float = PACE
+    edits: bool = False
+    offers_hooks: bool = False
+    hook_url: str = ""
+    workers: int = 16
+    most_requests: int = 1500
+
+
+class Player:
+    """
+    Plays scenarios, while its `with` block runs.
+
+    Args:
+        make: makes a client, for one call at a time.
+        stage: how.
+
+    Attributes:
+        troubles: what was wrong with the way in which clients said how they had ended.
+        strays: requests that came too late, with the key of an earlier scenario; they are in no story.
+    """
+
+    def __init__(self, make: Callable[[], Client], stage: Stage) -> None:
+        self._make = make
+        self._stage = stage
+        self._loop = Loop()
+        self._clients: list[Client] = []
+        self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
+        self._numbers = itertools.count(1)
+        self._keys: set[str] = set()
+        self.troubles: list[str] = []
+        self.strays = 0
+
+    def __enter__(self) -> Self:
+        stage = self._stage
+        settings = Settings.of(
+            contract=stage.contract,
+            clock=f"x{stage.pace:g}@2024-09-10T00:00:00Z",
+            seed=stage.seed,
+            images="plain",
+            journal=10,
+        )
+        self._messenger = Messenger(stage.hook_url)
+        self._world = World(settings, deliverer=self._messenger, observer=note_entry)
+        self._app = create_app(world=self._world)
+        self._loop.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in self._clients:
+            client.close()
+        self._loop.__exit__(kind, error, trace)
+        self._world.close()
+
+    def play_many(self, scenarios: Iterable[Directives]) -> Iterator[Story]:
+        """Play scenarios, several at once; yields their stories in their order."""
+        # Long before a story is asked for it is played, lest a single slow client make all others wait. Each call has
+        # threads of its own, for to see a failure again must not wait for scenarios that nobody has asked for yet.
+        ahead = _AHEAD * self._stage.workers
+        threads = ThreadPoolExecutor(self._stage.workers, thread_name_prefix="fluxmock-client")
+        try:
+            under_way: deque[Future[Story]] = deque()
+            for directives in scenarios:
+                under_way.append(threads.submit(self.play, directives))
+                if len(under_way) >= ahead:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+    def play(self, directives: Sequence[Directive]) -> Story:
+        """
+        Let a client live through what `directives` say, in real time; several of them, if several images are wanted.
+
+        Raises:
+            UnusableCommand: the client cannot be run.
+        """
+        stage = self._stage
+        stop = threading.Event()
+        capture = Capture(speed=stage.speed, pace=stage.pace, most=stage.most_requests, overrun=stop.set)
+        with ExitStack() as stack:
+            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="fluxmock-", ignore_cleanup_errors=True))
+            servers = stack.enter_context(Servers(self._loop, self._app, capture))
+            intents = self._intents(directives, servers)
+            tenant = self._stage_scenario(directives, intents[0].api_key, servers)
+            stack.callback(self._world.forget, intents[0].api_key)
+            clients = [stack.enter_context(self._lent()) for _ in intents]
+            began = tenant.clock.now()
+            capture.begin()
+            wanted = [
+                (client, intent, _folder(place, number), servers.urls["api"])
+                for number, (client, intent) in enumerate(zip(clients, intents, strict=True), start=1)
+            ]
+            outcomes = self._ask(wanted, capture, stop)
+            self._listen(max(client.quiet_seconds for client in clients), capture)
+            for client in clients:
+                client.tidy()
+            watched_until = capture.now()
+            jobs = tenant.current_jobs()
+            spent = tenant.store.balances[Account.SPENT] + tenant.store.balances[Account.RESERVED]
+        return Story(
+            directives=tuple(directives),
+            contract=stage.contract,
+            intents=intents,
+            outcomes=outcomes,
+            requests=self._own(capture.requests(), intents[0].api_key),
+            connections=capture.connections(),
+            hooks=self._messenger.calls_of({job.id for job in jobs}, capture),
+            jobs=tuple(self._on_the_clients_clock(job, began) for job in jobs),
+            spent=spent,
+            quiet_from=max(outcome.at for outcome in outcomes),
+            watched_until=watched_until,
+            origins=servers.urls,
+        )
+
+    @contextmanager
+    def _lent(self) -> Iterator[Client]:
+        """Lend a client that has nothing to do."""
+        try:
+            client = self._idle.get_nowait()
+        except queue.Empty:
+            client = self._make()
+            self._clients.append(client)
+        try:
+            yield client
+        finally:
+            client.tidy()
+            self._idle.put(client)
+
+    def _intents(self, directives: Sequence[Directive], servers: Servers) -> tuple[Intent, ...]:
+        stage = self._stage
+        hook_url = (stage.hook_url or f"{servers.urls['hooks']}/hook") if stage.offers_hooks else None
+        intents = intents_for(directives, stage.seed, hook_url=hook_url, edits=stage.edits)
+        # The same scenario may be played several times at once; each has a key, and so a world, of its own.
+        key = f"{intents[0].api_key}{next(self._numbers):04x}"
+        self._keys.add(key)
+        return tuple(replace(intent, api_key=key) for intent in intents)
+
+    def _stage_scenario(self, directives: Sequence[Directive], key: str, servers: Servers) -> Tenant:
+        scenario = json.loads(servers.instead(json.dumps(scenario_of(directives))))
+        tenant = self._world.reset(key, **scenario.get("settings", {}))
+        TenantControl(self._world, key).scenario(read_scenario(scenario))
+        return tenant
+
+    def _ask(self, wanted: Sequence[_Wanted], capture: Capture, stop: threading.Event) -> tuple[Outcome, ...]:
+        """Ask for all that is wanted, at the same time."""
+
+        def ask(one: _Wanted) -> Outcome:
+            client, intent, folder, base_url = one
+            said = client.call(_wish(intent, base_url, folder), folder, stop)
+            if said.trouble:
+                self.troubles.append(said.trouble)
+            return Outcome(said.ending, capture.now(), said.value, said.error, said.output, said.image)
+
+        if len(wanted) == 1:
+            return (ask(wanted[0]),)
+        with ThreadPoolExecutor(len(wanted)) as threads:
+            return tuple(threads.map(ask, wanted))
+
+    def _own(self, requests: tuple[Request, ...], key: str) -> tuple[Request, ...]:
+        """Return the requests but for those that another scenario's client sent to a port that was once its own."""
+        own = tuple(one for one in requests if one.header(_KEY) == key or one.header(_KEY) not in self._keys)
+        self.strays += len(requests) - len(own)
+        return own
+
+    @staticmethod
+    def _listen(seconds: float, capture: Capture) -> None:
+        """Listen to what the client has left behind, and until the emulator has answered it all."""
+        time.sleep(seconds)
+        until = time.monotonic() + _PATIENCE
+        while capture.answer_pending() and time.monotonic() < until:
+            time.sleep(_GLANCE)
+
+    def _on_the_clients_clock(self, job: Job, began: float) -> Job:
+        scale = self._stage.speed / self._stage.pace
+
+        def moved(instant: float) -> float:
+            return EPOCH + (instant - began) * scale
+
+        return replace(
+            job,
+            submitted_at=moved(job.submitted_at),
+            started_at=None if job.started_at is None else moved(job.started_at),
+            finished_at=None if job.finished_at is None else moved(job.finished_at),
+        )
+
+
+def _folder(place: str, number: int) -> Path:
+    folder = Path(place, str(number))
+    folder.mkdir()
+    return folder
+
+
+def _wish(intent: Intent, base_url: str, folder: Path) -> Wish:
+    image = ""
+    if intent.image is not None:
+        path = folder / intent.filename
+        path.write_bytes(intent.image)
+        image = str(path)
+    return Wish(
+        base_url=base_url,
+        api_key=intent.api_key,
+        prompt=intent.prompt,
+        mode=intent.mode,
+        hook_url=intent.hook_url or "",
+        image=image,
+        out=str(folder / "image.out"),
+    )

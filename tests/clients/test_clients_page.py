@@ -1,0 +1,90 @@
+"""Every command and snippet on the page on testing a client runs, and what it shows is what is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from contract_tests.clients.declared import load
+from contract_tests.clients.properties.base import Policy
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (client,) = blocks("python")
+    (tmp_path / "client.py").write_text(client, "utf-8")
+    return tmp_path
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FLUXMOCK_", "PYTEST_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        words,
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+        env={**inherited, "PATH": path, "PYTHONIOENCODING": "utf-8"},
+    )
+
+
+def test_the_card_on_the_page_is_what_the_command_before_it_shows(folder: Path) -> None:
+    done = run(folder, *blocks("sh")[0].split())
+    assert done.returncode == 1
+    assert done.stdout.partition("\n\nplayed: ")[0] == blocks("text")[0].rstrip("\n")
+
+
+def test_the_commands_on_the_page_work(folder: Path) -> None:
+    lines = blocks("sh")[1].strip().split("\n")
+    codes = [run(folder, *line.split()).returncode for line in lines]
+    assert codes == [1, 1, 1, 1, 0, 1, 0]
+    assert (folder / "verdict.html").read_text("utf-8").startswith("<!doctype html>")
+    assert sorted(path.suffix for path in (folder / "regression").iterdir()) == [".py", ".yaml"]
+
+
+def test_the_class_on_the_page_is_collected_and_fails_where_the_client_does(folder: Path) -> None:
+    (folder / "test_my_client.py").write_text(blocks("py")[0], "utf-8")
+    quiet = ("-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error", "-rfs")
+    done = run(folder, sys.executable, "-m", "pytest", *quiet, "-k", "calls or C08 or C30")
+    assert done.returncode == 1
+    assert "FAILED test_my_client.py::TestMyClient::test_C08_" in done.stdout
+    assert "the plan skips it" in done.stdout
+    assert "1 failed, 1 passed, 1 skipped" in done.stdout
+
+
+def test_the_code_on_the_page_runs(folder: Path) -> None:
+    done = run(folder, sys.executable, "-c", blocks("py")[1])
+    assert done.stdout.split("\n")[0].startswith("fail it fetched the job "), done.stderr
+    assert done.stdout.split("\n")[1].startswith("pass ")
+
+
+def test_what_is_declared_on_the_page_can_be_declared(tmp_path: Path) -> None:
+    (block,) = blocks("toml")
+    (tmp_path / "pyproject.toml").write_text(block, "utf-8")
+    assert load(tmp_path / "pyproject.toml") == Policy(**tomllib.loads(block)["tool"]["fluxmock"]["client"])
+
+
+def usual(value: object) -> str:
+    if value is None or value == "":
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+
+
+def test_the_page_lists_all_that_can_be_declared_and_what_is_usual() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| (\S+) \|", PAGE, re.MULTILINE)
+    assert dict(rows) == {field.name: usual(field.default) for field in dataclasses.fields(Policy)}

@@ -1,0 +1,52 @@
+"""The page on clients in any language: its programs run, and are judged as it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract_tests.clients.process.asking import VARIABLES
+from contract_tests.clients.process.check import TIMEOUT, WORKERS
+from contract_tests.clients.process.play import PACE
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "clients-any-language.md").read_text("utf-8")
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+CLIENT, COMMAND, WITH_DRIVER = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+(DRIVER,) = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command.split(), cwd=folder, env={**os.environ, "PATH": PATH}, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_client_of_curls_is_found_out(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        assert not os.environ.get("CI"), "CI has curl"
+        pytest.skip("there is no curl")
+    (tmp_path / "client.sh").write_text(CLIENT, "utf-8")
+    done = run(COMMAND, tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "C01" in done.stdout
+
+
+def test_the_driver_passes(tmp_path: Path) -> None:
+    (tmp_path / "driver.py").write_text(DRIVER, "utf-8")
+    done = run(WITH_DRIVER, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_says_what_is_so() -> None:
+    table = dict(re.findall(r"^\| `\{(\w+)\}` \| `(\w+)` \|", PAGE, re.MULTILINE))
+    assert table == VARIABLES
+    assert f"After {TIMEOUT:g} real seconds" in PAGE
+    assert f"{WORKERS} clients run at once" in PAGE
+    assert PACE == 20
+    assert "a twentieth of the time" in PAGE
