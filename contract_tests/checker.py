@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from contract_tests.coverage import Covered
 from contract_tests.exchanges import CALLBACK, IMAGE, Exchange, Trouble
-from contract_tests.findings import Finding, Policy, Severity, Tally, in_order
+from contract_tests.findings import Effect, Finding, Policy, Severity, Tally, in_order
 from contract_tests.jobs import JobBook, job_id_of
 from contract_tests.messages import MessageCheck, Parsed, parsed
 from contract_tests.observed import Observations, Observed
@@ -51,6 +51,7 @@ class Report:
         contracts: by host, the version that it was held against.
         observed: by host, what was seen beside the findings.
         coverage: which branches of the contract were exercised; None where nobody asked.
+        effects: what the findings mean for a client; None where none was given.
         empty: how many messages had no body, neither sent nor received, that could be held against the contract.
     """
 
@@ -62,6 +63,7 @@ class Report:
     contracts: dict[str, Choice] = field(default_factory=dict)
     observed: dict[str, Observed] = field(default_factory=dict)
     coverage: tuple[Covered, ...] | None = None
+    effects: tuple[Effect, ...] | None = None
     empty: int = 0
 
     def at_least(self, severity: Severity) -> list[Finding]:

@@ -21,7 +21,8 @@ from mock_server.contract import versions
 from mock_server.errors import SettingsError
 
 if TYPE_CHECKING:
-    from contract_tests.checker import Checker
+    from contract_tests.checker import Checker, Report
+    from contract_tests.findings import Effect
     from contract_tests.patch import Patcher
 
 _EXIT_USAGE = 2
@@ -62,6 +63,12 @@ _ENDPOINTS = [endpoint.value for endpoint in Endpoint if endpoint is not Endpoin
     metavar="FILE",
     help="Where to write a scenario in which the emulator answers as the API does now.",
 )
+@click.option(
+    "--client",
+    "client_name",
+    metavar="MODULE:NAME",
+    help="A client, as for fluxmock test-client: say of each finding whether it breaks it.",
+)
 def check(
     paths: tuple[str, ...],
     contract: str,
@@ -73,6 +80,7 @@ def check(
     with_coverage: bool,
     patch_file: Path | None,
     scenario_file: Path | None,
+    client_name: str | None,
 ) -> None:
     """
     Hold recordings against the contract: HAR, VCR.py cassettes, JSON Lines, the journal of the emulator, single bodies.
@@ -87,8 +95,10 @@ def check(
 
     if contract != "auto" and contract not in versions():
         raise click.BadParameter(f"expected auto, {', '.join(versions())}; got {contract!r}", param_hint="--contract")
-    if scenario_file is not None and "-" in paths:
-        raise click.ClickException("--write-scenario: expected files, which can be read twice; got standard input")
+    for option, given in (("--write-scenario", scenario_file), ("--client", client_name)):
+        if given is not None and "-" in paths:
+            raise click.ClickException(f"{option}: expected files, which can be read twice; got standard input")
+    client = None if client_name is None else _found(client_name)
     candidates = versions() if contract == "auto" else (contract,)
     coverage = Coverage(candidates) if with_coverage else None
     patcher = Patcher(candidates) if patch_file is not None else None
@@ -115,6 +125,8 @@ def check(
         report = replace(report, coverage=coverage.of(chosen))
     if patcher is not None and patch_file is not None:
         _write_patches(patcher, chosen, patch_file)
+    if client is not None:
+        report = replace(report, effects=_effects(client, report, paths, said))
     if patch_file == Path("-") and output is None:
         output = Path(os.devnull)
     code = publish(report, format_, output, Severity(fail_on), ", ".join(str(Place(path, 0)) for path in paths))
@@ -123,6 +135,26 @@ def check(
 
         write_drift(report, paths, said, scenario_file)
     sys.exit(max(code, _EXIT_USAGE) if unreadable else code)
+
+
+def _found(name: str) -> Any:
+    from contract_tests.clients.references import find
+
+    try:
+        return find(name)
+    except SettingsError as error:
+        raise click.BadParameter(str(error), param_hint="--client") from None
+
+
+def _effects(client: Any, report: Report, paths: tuple[str, ...], said: Endpoint | None) -> tuple[Effect, ...]:
+    from contract_tests.clients.drifted import effects
+    from contract_tests.clients.given import UnusableClient
+    from contract_tests.scenario_making.command import draft_of
+
+    try:
+        return tuple(effects(client, report.findings, lambda finding: draft_of(finding, report, paths, said)))
+    except UnusableClient as error:
+        raise click.BadParameter(str(error), param_hint="--client") from None
 
 
 def _write_patches(patcher: Patcher, contracts: Mapping[str, str], file: Path) -> None:

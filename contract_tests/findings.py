@@ -192,6 +192,22 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """
+    What a finding means for one client.
+
+    Args:
+        finding: what was found.
+        breaking: whether the client fails for it; None when that cannot be told.
+        why: what the client did, or why nothing can be told.
+    """
+
+    finding: Finding
+    breaking: bool | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """
     What a user wants to be told, and how loud.

@@ -113,6 +113,7 @@ def test_the_commands_on_the_page_on_scenarios_work(tmp_path: Path) -> None:
 
 def test_the_commands_on_the_page_on_checking_work(tmp_path: Path) -> None:
     write_recording(tmp_path)
+    shutil.copy(ROOT / "tests" / "clients" / "samples.py", tmp_path / "shop.py")
     (block,) = blocks(ROOT / "docs" / "checking.md", "sh")
     for line in block.strip().split("\n"):
         done = subprocess.run(

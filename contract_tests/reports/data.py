@@ -9,7 +9,7 @@ from typing import Any
 from contract_tests.checker import Report
 from contract_tests.coverage import Covered, Spot, percent, share
 from contract_tests.exchanges import Place
-from contract_tests.findings import RULES, Finding
+from contract_tests.findings import RULES, Effect, Finding
 from contract_tests.observed import Observed
 from contract_tests.reports.frame import Context, fingerprint, verdict_of
 
@@ -38,6 +38,8 @@ def render(report: Report, context: Context) -> str:
     }
     if report.coverage is not None:
         value["coverage"] = [_covered(covered) for covered in report.coverage]
+    if report.effects is not None:
+        value["client"] = [_effect(effect) for effect in report.effects]
     return json.dumps(value, indent=2) + "\n"
 
 
@@ -68,6 +70,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "advice": RULES[finding.rule].advice,
         "fingerprint": fingerprint(finding),
     }
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    return {"fingerprint": fingerprint(effect.finding), "breaking": effect.breaking, "why": effect.why}
 
 
 def _observed(seen: Observed) -> dict[str, Any]:

@@ -93,6 +93,7 @@ class _Text:
                 yield f"  {endpoint}{f' at {host}' if len(report.contracts) > 1 and host else ''}"
                 for finding in findings:
                     yield from self._finding(finding)
+        yield from self._effects()
         yield from self._troubles()
         if report.findings:
             yield ""
@@ -122,6 +123,18 @@ class _Text:
         if finding.rule not in self._advised:
             self._advised.add(finding.rule)
             yield from self._wrapped(f"→ {RULES[finding.rule].advice}", "      ", "        ")
+
+    def _effects(self) -> Iterator[str]:
+        effects = self._report.effects or ()
+        if effects:
+            yield ""
+            breaking = sum(effect.breaking is True for effect in effects)
+            yield self._coloured(f"breaking for your client: {breaking or 'nothing'} of {len(effects)}", "1")
+        for effect in effects:
+            answer = {True: "yes", False: "no", None: "cannot tell"}[effect.breaking]
+            finding = effect.finding
+            about = f"{finding.rule} {where_in_body(finding)}: {answer}, {effect.why}"
+            yield from self._wrapped(about, "  ", "      ")
 
     def _troubles(self) -> Iterator[str]:
         troubles = self._report.troubles

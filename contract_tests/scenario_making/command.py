@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from mock_server.contract import versions
 
 if TYPE_CHECKING:
     from contract_tests.checker import Report
+    from contract_tests.findings import Finding
     from contract_tests.scenario_making.writing import Draft
 
 _EXIT_USAGE, _EXIT_NOTHING = 2, 3
@@ -87,6 +89,16 @@ def write_drift(report: Report, paths: Sequence[str], endpoint: Endpoint | None,
     for remark in () if draft is None else draft.remarks:
         click.echo(f"fluxmock: not shown: {remark}", err=True)
     click.echo(f"fluxmock: nothing that a scenario could show has drifted, so {file} was not written", err=True)
+
+
+def draft_of(finding: Finding, report: Report, paths: Sequence[str], endpoint: Endpoint | None) -> Draft | None:
+    """Return the scenario that shows one finding alone; None when none does. The other arguments are as above."""
+    from contract_tests import readers
+    from contract_tests.scenario_making.drift import drafted
+
+    alone = replace(report, findings=(finding,))
+    recordings = (_readable(readers.read(path, endpoint=endpoint)) for path in paths)
+    return drafted(alone, recordings, Path("drift.yaml"))
 
 
 def _readable(recorded: Iterator[Exchange | Trouble]) -> Iterator[Exchange | Trouble]:

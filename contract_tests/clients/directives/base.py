@@ -69,6 +69,8 @@ class Family(StrEnum):
     """Slow answers to what a webhook sets off."""
     FORGED_HOOK = "forged hook"
     ODD_PROMPT = "odd prompt"
+    DRIFT = "drift"
+    """What a check has found; not in the menu."""
     UPLOAD = "upload"
     BUSY_UPLOAD = "busy upload"
     """An upload that is refused for now."""
