@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from contract_tests.checker import Checker, Report
     from contract_tests.checking import check
     from contract_tests.clients.check import Plan, check_client
+    from contract_tests.clients.contract_class import ClientContract
     from contract_tests.clients.properties.base import Policy
     from contract_tests.clients.replaying import replay
-    from contract_tests.clients.contract_class import ClientContract
     from contract_tests.clients.verdict import Verdict
     from contract_tests.findings import Finding, Severity
 

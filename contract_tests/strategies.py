@@ -1,4 +1,4 @@
-"""Hypothesis strategies for every kind of message: what fits the contract, and what just does not.
+"""Hypothesis strategies for messages and scenarios: what fits the contract, and what just does not.
 
 ```python
 from hypothesis import given
@@ -17,19 +17,25 @@ and no other of the kit, needs the package hypothesis.
 from __future__ import annotations
 
 import copy
+import json
 import re
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from contract_tests.clients.directives.drawn import scenarios
 from contract_tests.shapes import kind
 from mock_server.contract import Contract, contract, versions
+from mock_server.scenarios.files import ScenarioError, parse_scenario
 
 Message = dict[str, Any]
 Path = tuple[str | int, ...]
 
-__all__ = ["hooks", "invalid_hooks", "invalid_requests", "invalid_responses", "mutated", "requests", "responses"]
+__all__ = [
+    "hooks", "invalid_hooks", "invalid_requests", "invalid_responses", "invalid_scenarios", "mutated", "requests",
+    "responses", "scenarios",
+]  # fmt: skip
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 _PROMPT = st.one_of(
@@ -124,6 +130,18 @@ def invalid_responses(endpoint: str, version: str | None = None) -> SearchStrate
 def invalid_hooks(version: str | None = None) -> SearchStrategy[Any]:
     """Return a strategy of bodies that no webhook may have; ValueError for an unknown version."""
     return _invalid("callback.request", hooks(version), _version(version))
+
+
+@st.composite
+def invalid_scenarios(draw: DrawFn) -> Any:
+    """Draw what `schemas/scenario.schema.json` refuses, and so `fluxmock scenarios lint` and `serve --scenario`."""
+    value = draw(mutated(scenarios()))
+    try:
+        parse_scenario(json.dumps(value))
+    except ScenarioError:
+        return value
+    # A change that did no harm: without rules it is none, which is one.
+    return {name: inner for name, inner in value.items() if name != "rules"}
 
 
 @st.composite

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from contract_tests.clients.directives.base import ORIGINS, Directive
-from contract_tests.clients.explore import Explorer, Play
+from contract_tests.clients.explore import Explorer
 from contract_tests.clients.given import Callee, PythonClient
 from contract_tests.clients.intents import intents_for
-from contract_tests.clients.properties.base import Level, Need, Policy, Property, properties, unplayed
+from contract_tests.clients.properties.base import Level, Policy, Property, explorable, properties
 from contract_tests.clients.simulation.run import Simulation
-from contract_tests.clients.story import Story
+from contract_tests.clients.story import Intent, Story
 from contract_tests.clients.verdict import Verdict, verdict_of
 from mock_server.contract import versions
 from mock_server.hooks.apps import App
 
-PROFILES = {"quick": 30, "default": 150, "deep": 1500}
+PROFILES = {"quick": 40, "default": 250, "deep": 2500}
 """Examples of each profile."""
 
 
@@ -80,23 +81,21 @@ def check_client(
     """
     plan = plan or Plan()
     takes = Callee(client).takes
-    missing = {
-        *([] if receiver is not None and takes("hook_url") else [Need.HOOKS]),
-        *([] if takes("image") else [Need.EDITS]),
-    }
+    hooks = receiver is not None and takes("hook_url")
     with playing(client, plan, receiver) as play:
         explorer = Explorer(
             play,
-            [unplayed(one, missing) for one in plan.chosen()],
+            explorable(plan.chosen(), hooks=hooks, edits=takes("image")),
             plan.policy,
             seed=plan.seed,
             progress=lambda done: progress(done, plan.examples) if progress else None,
+            unending=play.hurry,
         )
         return verdict_of(explorer.run(plan.examples))
 
 
 @contextmanager
-def playing(client: PythonClient, plan: Plan, receiver: App | None = None) -> Iterator[Play]:
+def playing(client: PythonClient, plan: Plan, receiver: App | None = None) -> Iterator[Player]:
     """Return what plays scenarios to a client; the arguments and errors are those of `check_client`."""
     callee = Callee(client)
     hook_url = f"{ORIGINS['hooks']}/hook" if receiver is not None else None
@@ -104,8 +103,23 @@ def playing(client: PythonClient, plan: Plan, receiver: App | None = None) -> It
     with Simulation(
         callee, contract=plan.contract, receiver=receiver, seed=plan.seed, seconds=plan.policy.patience
     ) as simulation:
+        yield Player(simulation, partial(intents_for, seed=plan.seed, hook_url=hook_url, edits=edits))
 
-        def play(directives: tuple[Directive, ...]) -> Story:
-            return simulation.play(directives, *intents_for(directives, plan.seed, hook_url=hook_url, edits=edits))
 
-        yield play
+class Player:
+    """
+    Plays scenarios to a client.
+
+    Args:
+        simulation: where it lives.
+        wanted: returns what is wanted of it, by what happens to it.
+    """
+
+    def __init__(self, simulation: Simulation, wanted: Callable[[tuple[Directive, ...]], Sequence[Intent]]) -> None:
+        self._simulation = simulation
+        self._wanted = wanted
+        self.hurry = simulation.hurry
+
+    def __call__(self, directives: tuple[Directive, ...]) -> Story:
+        """Let the client live through what `directives` say."""
+        return self._simulation.play(directives, *self._wanted(directives))

@@ -110,7 +110,7 @@ class _Reporting:
     type=click.Choice(_PROFILES),
     default="default",
     show_default=True,
-    help="How many scenarios to play: 30, 150 or 1,500.",
+    help="How many scenarios to play: 40, 250 or 2,500.",
 )
 @click.option("--property", "only", multiple=True, callback=_ids, metavar="ID", help="Only this property; repeatable.")
 @click.option("--skip", multiple=True, callback=_ids, metavar="ID", help="Not this property; repeatable.")

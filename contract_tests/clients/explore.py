@@ -6,13 +6,16 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice, takewhile, zip_longest
 
 from contract_tests.clients import met
 from contract_tests.clients.directives.base import Directive, Family
 from contract_tests.clients.directives.menu import plain
 from contract_tests.clients.properties.base import Grade, Judgement, Policy, Property
-from contract_tests.clients.story import Story
+from contract_tests.clients.story import Ending, Story
+
+_PLAINER = 3
+# Plainer directives that are tried in place of one: the menu begins with the plainest.
 
 Directives = tuple[Directive, ...]
 Play = Callable[[Directives], Story]
@@ -74,6 +77,7 @@ class Explorer:
         seed: of the order of what is tried, and of what is drawn.
         confirm: how often a failure of timing is played again; others are once.
         progress: told after each scenario how many there have been.
+        unending: told once that the client does not end by itself, so that nobody needs to wait as long for it again.
         play_many: plays scenarios, perhaps several at once, and returns their stories in their order; by default it is
             `play`, one after another.
     """
@@ -87,6 +91,7 @@ class Explorer:
         seed: int = 0,
         confirm: int = 1,
         progress: Callable[[int], None] = lambda _: None,
+        unending: Callable[[], None] = lambda: None,
         play_many: Callable[[Iterable[Directives]], Iterable[Story]] | None = None,
     ) -> None:
         self._play = play
@@ -96,6 +101,7 @@ class Explorer:
         self._seed = seed
         self._confirm = confirm
         self._progress = progress
+        self._unending = unending
         self._families: frozenset[Family] = frozenset().union(*(one.families for one in properties))
         self.found = Exploration({one.id: Finding(one) for one in properties})
 
@@ -106,10 +112,20 @@ class Explorer:
         return self.found
 
     def _scenarios(self, examples: int) -> Iterator[Directives]:
-        plain_ones = list(islice(menu(self._families, self._seed), examples))
-        yield from plain_ones
-        if len(plain_ones) < examples and self._families:
-            yield from self._swarm(examples - len(plain_ones))
+        # What comes next is chosen when it is asked for, by what is known then.
+        played = 0
+        for directives in islice(menu(self._families, self._seed), examples):
+            if self._may_tell(directives):
+                played += 1
+                yield directives
+        if played < examples and self._families:
+            yield from filter(self._may_tell, self._swarm(examples - played))
+
+    def _may_tell(self, directives: Directives) -> bool:
+        """Whether a scenario can still show something new: not if all that it is about has failed already."""
+        families = {directive.family for directive in directives}
+        about = [one for one in self._properties if one.families & families]
+        return not about or any(self.found.findings[one.id].judgement is None for one in about)
 
     def _swarm(self, examples: int) -> list[Directives]:
         # Hypothesis takes a tenth of a second to import, and a short run does without.
@@ -148,7 +164,15 @@ class Explorer:
             elif judgement.grade is Grade.FAIL:
                 finding.example = found.examples
                 self._settle(finding, directives, story, judgement)
+        if story.outcome.ending is Ending.HUNG and self._never_ends(story):
+            self._unending()
         self._progress(found.examples)
+
+    def _never_ends(self, story: Story) -> bool:
+        """Whether it is settled that the client goes on for ever: by C10, or, if that is not looked for, by a story."""
+        if "C10" in self.found.findings:
+            return self.found.findings["C10"].judgement is not None
+        return story.outcome.at > self._policy.deadline
 
     def _settle(self, finding: Finding, directives: Directives, story: Story, judgement: Judgement) -> None:
         """Make a failure small, and see it again."""
@@ -195,12 +219,11 @@ def menu(families: frozenset[Family], seed: int) -> Iterator[Directives]:
 
 
 def _smaller(directives: Directives) -> Iterator[Directives]:
-    """Return what is smaller by a directive, and then what has a plain one in place of one that was drawn."""
+    """Return what is smaller by a directive, and then what has a plainer one of its family in place of one."""
     for index in range(len(directives)):
         yield (*directives[:index], *directives[index + 1 :])
     shortest = plain()
     for index, directive in enumerate(directives):
-        if directive not in shortest:
-            for other in shortest:
-                if other.family is directive.family:
-                    yield (*directives[:index], other, *directives[index + 1 :])
+        plainer = list(takewhile(directive.__ne__, (one for one in shortest if one.family is directive.family)))
+        for other in plainer[:_PLAINER]:
+            yield (*directives[:index], other, *directives[index + 1 :])

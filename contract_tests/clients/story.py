@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from contract_tests.clients.directives.base import Directive, Family
@@ -190,6 +190,22 @@ class HookCall:
     status: int | None
     error: str | None
     forged: str = ""
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """The object of JSON that its body is; {} if it is none."""
+        return _object(self.body)
+
+
+@lru_cache(maxsize=64)
+def _object(body: bytes) -> Mapping[str, Any]:
+    import orjson
+
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(frozen=True)

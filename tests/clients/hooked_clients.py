@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import httpx
 import requests
 from flask import Flask, request
-from good_clients import TIMEOUT, Refused, job_of, url_of
+from good_clients import BUSY, TIMEOUT, Refused, job_of, url_of
 
 PAUSE, DEADLINE, KEPT = 5.0, 300.0, 1000
 IMAGE_HOST = "http://images.fluxmock.test/"
@@ -58,9 +58,15 @@ def fetched(call: Callable[..., requests.Response], job_id: str) -> str | None:
     """Return the URL of the image; None as long as the job runs, or nobody can tell."""
     try:
         answer = call("/flux/fetch", {"jobId": job_id})
+        time.sleep(told_wait(answer))
         return url_of(answer.json()) if answer.status_code == 200 else None
     except requests.RequestException:
         return None
+
+
+def told_wait(answer: requests.Response | httpx.Response) -> float:
+    wait = answer.headers.get("Retry-After", "0")
+    return min(float(wait), DEADLINE / 2) if wait.isdigit() and answer.status_code in BUSY else 0.0
 
 
 def woken_by_hooks() -> Hooked:
@@ -217,17 +223,21 @@ def on_an_event_loop() -> Hooked:
             answer = (await http.post(f"{base_url}/flux/generate", json=order, headers=headers)).raise_for_status()
             job_id, loop = job_of(answer.json()), asyncio.get_running_loop()
             futures[job_id] = loop, loop.create_future()
+            ends = time.monotonic() + DEADLINE
             try:
-                for _ in range(int(DEADLINE / PAUSE)):
+                while time.monotonic() < ends:
                     await asyncio.wait([futures[job_id][1]], timeout=PAUSE)
                     try:
-                        answer = await http.post(f"{base_url}/flux/fetch", json={"jobId": job_id}, headers=headers)
+                        async with asyncio.timeout(TIMEOUT):
+                            answer = await http.post(f"{base_url}/flux/fetch", json={"jobId": job_id}, headers=headers)
+                        await asyncio.sleep(told_wait(answer))
                         url = url_of(answer.json()) if answer.status_code == 200 else None
-                    except httpx.HTTPError:
+                    except (httpx.HTTPError, ValueError, TimeoutError):
                         url = None
                     if url is not None:
                         return (await http.get(url)).raise_for_status().content
-                    await asyncio.sleep(1.0)
+                    if futures[job_id][1].done():
+                        futures[job_id] = loop, loop.create_future()
             finally:
                 del futures[job_id]
         raise Refused("the job took too long")

@@ -88,3 +88,16 @@ def usual(value: object) -> str:
 def test_the_page_lists_all_that_can_be_declared_and_what_is_usual() -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \| (\S+) \|", PAGE, re.MULTILINE)
     assert dict(rows) == {field.name: usual(field.default) for field in dataclasses.fields(Policy)}
+
+
+def test_what_the_readme_says_of_clients_works(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    samples = Path(__file__).with_name("samples.py").read_text("utf-8")
+    (tmp_path / "my_module.py").write_text(f"{samples}\n\ngenerate = good\n", "utf-8")
+    (command,) = re.findall(r"^fluxmock test-client .*$", readme, re.MULTILINE)
+    done = run(tmp_path, *command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    (tests,) = re.findall(r"^```py\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    (tmp_path / "test_mine.py").write_text(tests, "utf-8")
+    done = run(tmp_path, sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "test_mine.py")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -23,10 +23,11 @@ from contract_tests.clients.directives.menu import plain
 from contract_tests.clients.process import fast
 from contract_tests.clients.process.asking import Wish
 from contract_tests.clients.process.check import check_command
+from contract_tests.clients.process.endings import careful
 from contract_tests.clients.process.play import Player, Stage
 from contract_tests.clients.process.processes import UnusableCommand
 from contract_tests.clients.process.programs import Program
-from contract_tests.clients.properties.base import Policy
+from contract_tests.clients.properties.base import NOT_EXERCISED, PASSED, Grade, Judgement, Policy, failed, properties
 from contract_tests.clients.story import Ending, Story
 from contract_tests.clients.verdict import Exit, Result, Verdict
 from mock_server.http.reader import BODY
@@ -205,6 +206,35 @@ def test_late_answers_are_late_on_the_clients_clock() -> None:
     submission = story.submissions[0]
     assert submission.fault.startswith("1 s late")
     assert (submission.answered_at or 0) - submission.at >= 0.95
+
+
+def test_an_answer_that_comes_when_the_client_has_gone_was_not_told() -> None:
+    late = Directive("fetch: late", Family.STALLED, (rule("fetch", 1, delay=150.0),))
+    story = play(PYTHON, late, speed=40.0)  # the client waits for 2 s, and then tries again
+    first, *later = story.fetches
+    assert later
+    assert (first.whole, first.answered_at) == (False, None)
+    assert later[-1].whole
+    assert story.outcome.ending is Ending.RETURNED
+
+
+def test_nothing_is_said_of_clients_that_were_ended_but_what_holds_however_they_would_have_ended() -> None:
+    together = Directive("2 images at once", Family.PARALLEL, at_once=2)
+    endless = named("job: never ends")
+    story = play(PYTHON, together, *endless, seconds=1.0)
+    assert [outcome.ending for outcome in story.outcomes] == [Ending.HUNG] * 2
+    judged: list[list[Ending]] = []
+
+    def judge(story: Story, _policy: Policy) -> Judgement:
+        judged.append([outcome.ending for outcome in story.outcomes])
+        return failed("why") if story.outcome.ending is Ending.HUNG else PASSED
+
+    one = replace(properties()["C10"], judge=judge)
+    assert careful(one).judge(story, Policy()) is NOT_EXERCISED
+    assert sorted(judged) == sorted([ending] * 2 for ending in Ending)
+    assert careful(one).judge(story, Policy(deadline=0.5)).grade is Grade.FAIL
+    surely = replace(one, judge=lambda *_: failed("whatever comes"))
+    assert careful(surely).judge(story, Policy()).why == "whatever comes"
 
 
 SHOWS_ALL = """

@@ -12,6 +12,7 @@ from typing import Any
 
 import exchange_maker
 import jsonschema
+import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from contract_tests.asserting import exchange_of, validate
 from contract_tests.messages import parsed
 from mock_server import resources
 from mock_server.contract import contract, versions
+from mock_server.scenarios.files import ScenarioError, parse_scenario
 
 FOLDER = resources.folder("fixtures") / "exchanges"
 FILES = sorted(FOLDER.rglob("*.json"))
@@ -329,3 +331,17 @@ def test_both_validators_mean_the_same_by_a_format(field: str, value: str, fits:
 def test_the_contract_uses_no_format_but_these() -> None:
     text = "".join(json.dumps(schema) for version in versions() for schema in contract(version).schemas.values())
     assert set(re.findall(r'"format": "([^"]+)"', text)) == {"uri", "uuid"}
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_drawn_scenarios_are_what_they_are_said_to_be_in_both_validators(data: st.DataObject) -> None:
+    schema = resources.load("scenario.schema.json")
+    reference, quick = jsonschema.Draft202012Validator(schema), jsonschema_rs.Draft202012Validator(schema)
+    good, bad = data.draw(strategies.scenarios()), data.draw(strategies.invalid_scenarios())
+    assert (reference.is_valid(good), quick.is_valid(good)) == (True, True)
+    if not reference.is_valid(bad):  # which lets the end of a pattern stand in front of a last newline
+        assert not quick.is_valid(bad)
+    assert parse_scenario(json.dumps(good))
+    with pytest.raises(ScenarioError):
+        parse_scenario(json.dumps(bad))

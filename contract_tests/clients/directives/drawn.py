@@ -30,7 +30,7 @@ def directives() -> SearchStrategy[Directive]:
 
 
 def scenarios() -> SearchStrategy[dict[str, Any]]:
-    """Return a strategy of scenarios that fit `schemas/scenario.schema.json`, of up to four directives."""
+    """Return a strategy of scenarios that fit `schemas/scenario.schema.json`, of up to four things that happen."""
     return together().map(scenario_of)
 
 

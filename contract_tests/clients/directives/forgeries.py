@@ -39,7 +39,9 @@ FORGERIES: Mapping[str, Callable[[str], Forgery]] = {
     "this job, image at the metadata service": lambda job: Forgery(
         _success(job, f"{ORIGINS['metadata']}/latest/meta-data/iam/security-credentials/forged")
     ),
-    "a form in place of JSON": lambda _: Forgery(b"status=SUCCESS&jobId=no-such-job", "application/x-www-form-urlencoded"),
+    "a form in place of JSON": lambda _: Forgery(
+        b"status=SUCCESS&jobId=no-such-job", "application/x-www-form-urlencoded"
+    ),
     "wrong content type": lambda _: Forgery(_success(_UNKNOWN), "text/plain"),
     "no content type": lambda _: Forgery(_success(_UNKNOWN), ""),
     "invalid JSON": lambda _: Forgery(_success(_UNKNOWN)[:40]),

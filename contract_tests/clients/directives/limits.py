@@ -37,4 +37,7 @@ def busy(on: str, family: Family, *, odd: bool = False) -> list[Directive]:
         for times, calls in (("", 1), (", three times", {"first": 3}))
         for status in ((429,) if odd else (429, 503))
         for text, value in waits.items()
+    ] + [
+        Directive(f"{on}: {status}, always", family, (rule(on, None, status=status),), harmless=False)
+        for status in ((429, 503) if family is Family.BUSY_SUBMIT else ())
     ]

@@ -38,7 +38,7 @@ class Exchange:
         environ: the same as WSGI has it.
         response: the answer as the application made it; None until there is one.
         wire: what the scenario does to it on the wire, in the client's seconds.
-        answered_at: when the last byte that is sent of it was on its way.
+        answered_at: when the last byte that is sent of it was on its way; None if the client had gone by then.
         entry: what the emulator wrote in the tenant's journal.
     """
 
@@ -66,7 +66,8 @@ class Exchange:
             body=self.environ.get(BODY, b""),
             response=response,
             fault=wire_words(wire),
-            whole=not (wire.silent or wire.body_bytes is not None or wire.length_error or wire.end is End.RESET),
+            whole=self.answered_at is not None
+            and not (wire.body_bytes is not None or wire.length_error or wire.end is End.RESET),
             answered_at=self.answered_at,
             entry=self.entry,
         )
@@ -186,6 +187,7 @@ class OriginTap:
         self._raw: defaultdict[int, bytes] = defaultdict(bytes)
         self._unanswered: defaultdict[int, deque[Exchange]] = defaultdict(deque)
         self._answering: dict[int, Exchange] = {}
+        self._gone: set[int] = set()
 
     def opened(self, connection: int) -> None:
         """Note a client."""
@@ -207,13 +209,16 @@ class OriginTap:
         self._answering[connection] = exchange
 
     def answered(self, connection: int) -> None:
-        """Note when."""
+        """Note when, unless nothing is said, or nobody listens."""
         exchange = self._answering.get(connection)
-        if exchange is not None and exchange.answered_at is None and not (exchange.wire and exchange.wire.silent):
+        if exchange is None or exchange.answered_at is not None or connection in self._gone:
+            return
+        if exchange.wire is None or not exchange.wire.silent:
             exchange.answered_at = self._capture.now()
 
     def closed(self, connection: int) -> None:
         """Note the end."""
+        self._gone.add(connection)
         self._capture.closed(connection)
 
 

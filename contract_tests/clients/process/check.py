@@ -16,6 +16,7 @@ from contract_tests.clients.process.fast import faketime_variables
 from contract_tests.clients.process.play import PACE, Player, Stage
 from contract_tests.clients.process.processes import UnusableCommand
 from contract_tests.clients.process.programs import Client, Driver, Program
+from contract_tests.clients.properties.base import explorable
 from contract_tests.clients.story import Story
 from contract_tests.clients.verdict import Verdict, verdict_of
 from mock_server.hooks.rules import parse_hook_url
@@ -25,6 +26,7 @@ WORKERS = 16
 """Clients that run at once by default: many more than cores, for they mostly sleep."""
 
 _CONFIRM = 3
+_FASTEST = 1e6
 _SHOWN = 2000
 _log = logging.getLogger("fluxmock.clients")
 
@@ -93,7 +95,7 @@ def check_command(
         contract=plan.contract,
         seed=plan.seed,
         speed=speed,
-        pace=max(PACE, speed),
+        pace=min(PACE * speed, _FASTEST),
         edits="image" in mentioned if edits is None else edits,
         offers_hooks=hook_url is not None or "hook_url" in mentioned,
         hook_url=hook_url or "",
@@ -108,7 +110,7 @@ def check_command(
             return verdict_of(Exploration({one.id: Finding(one) for one in properties}))
         explorer = Explorer(
             player.play,
-            [careful(one) for one in properties],
+            [careful(one) for one in explorable(properties, hooks=stage.offers_hooks, edits=stage.edits)],
             plan.policy,
             seed=plan.seed,
             confirm=_CONFIRM,

@@ -35,7 +35,5 @@ def _is_cut(outcome: Outcome, policy: Policy) -> bool:
 
 def _with(story: Story, ending: Ending, policy: Policy) -> Story:
     """Return the story as if the clients that were ended had ended so."""
-    outcomes = [
-        replace(outcome, ending=ending) if _is_cut(outcome, policy) else outcome for outcome in story.outcomes
-    ]
+    outcomes = [replace(outcome, ending=ending) if _is_cut(outcome, policy) else outcome for outcome in story.outcomes]
     return replace(story, outcomes=outcomes)

@@ -39,7 +39,7 @@ _Wanted = tuple[Client, Intent, Path, str]
 """Who is asked for what, in which folder, and the base URL of the API."""
 
 PACE = 20.0
-"""Seconds of a job in a real one: the default job takes half a second, and a slow one is seen by a few polls."""
+"""Seconds of a job in one of the client: the default job takes half a second, and a slow one is seen by a few polls."""
 
 _KEY = "TT-API-KEY"
 _AHEAD = 8

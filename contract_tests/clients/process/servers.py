@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _HOST = "127.0.0.1"
-_ROUNDS = 20
 _OTHER_HOST = "localhost"
 
 
@@ -37,11 +36,6 @@ class Loop:
             self._over = asyncio.Event()
             ready.set_result(asyncio.get_running_loop())
             await self._over.wait()
-            # A connection that was just being accepted gets a transport, which is to be closed like all others.
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.gather(*others, return_exceptions=True)
-            for _ in range(_ROUNDS):
-                await asyncio.sleep(0)
 
         self._thread = threading.Thread(target=lambda: asyncio.run(live()), name="fluxmock-clients", daemon=True)
         self._thread.start()

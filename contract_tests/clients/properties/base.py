@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -142,9 +142,17 @@ class Property:
         return self.texts["Fix"]
 
 
-def unplayed(one: Property, missing: Set[Need]) -> Property:
-    """Return a property, without its families if it needs what is missing: then nothing is played in vain."""
-    return replace(one, families=frozenset()) if one.needs & missing else one
+def explorable(chosen: Iterable[Property], *, hooks: bool, edits: bool) -> list[Property]:
+    """
+    Return properties without the families of those that cannot be judged, so that nothing is played in vain.
+
+    Args:
+        chosen: the properties.
+        hooks: whether the client takes webhooks.
+        edits: whether it uploads.
+    """
+    missing = {need for need, met in ((Need.HOOKS, hooks), (Need.EDITS, edits)) if not met}
+    return [replace(one, families=frozenset()) if one.needs & missing else one for one in chosen]
 
 
 _PROPERTIES: dict[str, Property] = {}

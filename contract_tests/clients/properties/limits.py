@@ -30,7 +30,8 @@ def _next_ones(story: Story, wait: str) -> Iterator[tuple[Request, Request, str]
     for requests in by_endpoint.values():
         for one, other in pairwise(requests):
             said = one.answer_headers.get("retry-after", "")
-            if one.status in _BUSY and bool(said) == bool(wait):
+            knew = one.answered_at is not None and other.at >= one.answered_at  # else both were sent at the same time
+            if knew and one.status in _BUSY and bool(said) == bool(wait):
                 yield one, other, said
 
 

@@ -35,6 +35,16 @@ def asked_for(request: Request, story: Story) -> object:
     return request.fields.get(contract(story.contract).id_field, request.fields.get("jobId"))
 
 
+def told_by_hook(story: Story) -> dict[str, float]:
+    """Return the final statuses that webhooks of the API told the client, and when each did so first."""
+    told: dict[str, float] = {}
+    for hook in story.hooks:
+        status = hook.told.get("status")
+        if not hook.forged and status in _FINAL:
+            told.setdefault(str(status), hook.at)
+    return told
+
+
 def ended_well(story: Story, why: str) -> Judgement:
     """Judge by whether the client got its image, in a scenario in which nothing stood in its way."""
     outcome = story.outcome
@@ -102,7 +112,8 @@ def gives_up(story: Story, policy: Policy) -> Judgement:
         return NOT_EXERCISED
     outcome = story.outcome
     if outcome.ending is Ending.RETURNED:
-        return failed("it said that it has the image of a job that never ended")
+        told = told_by_hook(story)
+        return NOT_EXERCISED if told else failed("it said that it has the image of a job that never ended")
     if outcome.ending is Ending.HUNG or outcome.at > policy.deadline:
         return failed(f"it was still there after {policy.deadline:g} s, with {len(story.fetches)} fetches")
     return PASSED
@@ -126,8 +137,14 @@ def bounded_rate(story: Story, policy: Policy) -> Judgement:
 
 def _gaps(story: Story) -> Iterator[float]:
     for one, other in pairwise(story.fetches):
-        if one.job_id == other.job_id and one.job_id is not None and told_status(one) not in _FINAL:
+        same = one.job_id == other.job_id and one.job_id is not None
+        if same and told_status(one) not in _FINAL and not _woken(story, one, other):
             yield other.at - one.at
+
+
+def _woken(story: Story, one: Request, other: Request) -> bool:
+    """Whether a webhook came between two fetches: then it may be what the second one is for."""
+    return any(one.at <= hook.at <= other.at for hook in story.hooks)
 
 
 @prop(
@@ -144,7 +161,7 @@ def no_hot_loop_under_errors(story: Story, policy: Policy) -> Judgement:
     gaps = [
         other.at - one.at
         for one, other in pairwise(story.fetches)
-        if one.job_id == other.job_id and (one.status != 200 or not one.whole)
+        if one.job_id == other.job_id and (one.status != 200 or not one.whole) and not _woken(story, one, other)
     ]
     if not gaps:
         return NOT_EXERCISED
@@ -217,9 +234,10 @@ def survives_flaky_fetches(story: Story, _policy: Policy) -> Judgement:
     Usual bug: any exception in the loop ends it, and the image that was paid for is lost.
     Fix: catch errors of transport and 5xx around the fetch, and poll on up to the deadline.
     """
-    if not story.only(Family.FLAKY_FETCH) or not any(fetch.twisted for fetch in story.fetches):
+    first = next((fetch for fetch in story.fetches if fetch.twisted), None)
+    if not story.only(Family.FLAKY_FETCH) or first is None:
         return NOT_EXERCISED
-    if len(story.jobs) > 1:
+    if any(request.at > first.at for request in story.submissions):
         return failed("it ordered again when a fetch failed", bills=len(story.jobs))
     return ended_well(story, "although fetches worked again, and the image was paid for")
 

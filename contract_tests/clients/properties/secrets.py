@@ -113,6 +113,7 @@ def _target(request: Request) -> str:
 
 
 def holds(data: bytes, key: str) -> bool:
+    """Whether the key stands in `data`: as it is, percent-encoded or in base64."""
     plain = unquote_to_bytes(data) if b"%" in data else data
     return any(form in data or form in plain for form in _forms(key))
 

@@ -80,7 +80,8 @@ def no_resubmit_after_rejection(story: Story, _policy: Policy) -> Judgement:
     first = next((request for request in story.submissions if request.status in _REJECTIONS), None)
     if first is None:
         return NOT_EXERCISED
-    again = [request for request in story.submissions if request.number > first.number and request.body == first.body]
+    known_at = first.at if first.answered_at is None else first.answered_at
+    again = [request for request in story.submissions if request.at > known_at and request.body == first.body]
     return verdict(not again, f"it sent the same submission {len(again)} more times after {first.status}")
 
 

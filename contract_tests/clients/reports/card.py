@@ -52,10 +52,10 @@ class _Card:
         for result in broken:
             yield ""
             yield from self.broken(result)
-        yield ""
-        for result in ordered(verdict):
-            if not is_broken(result):
-                yield from self._line(result)
+        others = [one for one in ordered(verdict) if not is_broken(one)]
+        yield from [""] if others else []
+        for result in others:
+            yield from self._line(result)
         for result in broken[: context.timelines]:
             yield from self.timeline(result)
         yield ""
@@ -83,7 +83,8 @@ class _Card:
     def timeline(self, result: PropertyResult) -> Iterator[str]:
         if result.story is not None:
             yield ""
-            yield f"{result.property.id}, as it went ({scenario_line(result)}):"
+            head = f"{result.property.id}, as it went ({scenario_line(result)}):"
+            yield from self._wrapped(encodable(shown(head)), "", "  ")
             yield timeline(result.story, width=self._width, encoding=self._context.encoding)
 
     def _line(self, result: PropertyResult) -> Iterator[str]:

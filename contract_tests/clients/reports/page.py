@@ -23,7 +23,7 @@ from contract_tests.reports.page import document
 from mock_server.testing.rows import CLIENT, OTHERS, Row
 
 _STYLE = """
-.must-fail, .fail { color: var(--error); } .unstable { color: var(--warning); } .pass { color: var(--clean); }
+.fail { color: var(--error); } .unstable { color: var(--warning); } .pass { color: var(--clean); }
 .not_exercised { color: var(--soft); }
 section { border-top: 2px solid var(--line); margin-top: 2rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { font-weight: 600; }
@@ -36,7 +36,6 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .lanes td.SUCCESS { background: color-mix(in srgb, var(--clean) 18%, transparent); }
 .lanes td.FAILED { background: color-mix(in srgb, var(--error) 18%, transparent); }
 .lanes .note { display: block; color: var(--soft); }
-.lanes tr.end td { font-weight: 600; }
 """
 _MOST_ROWS = 200
 _MOST_MET = 40

@@ -25,7 +25,7 @@ Send = Callable[[Delivery, str], object]
 
 class Forger:
     """
-    Sends what `directives.forgeries` names, about the first job of a tenant, while it is under way and when it has ended.
+    Sends what `directives.forgeries` names: while the first job of a tenant is under way, and when it has ended.
 
     It goes to the URL that the client was given. What the client added to that, as a token, nobody else knows; the
     ids of jobs may be known, for they stand in logs.

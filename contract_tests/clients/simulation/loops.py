@@ -6,11 +6,15 @@ import asyncio
 import queue
 import selectors
 import socket
-from typing import Any
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, TypeVarTuple
 
 from contract_tests.clients.simulation.sockets import SimulatedScheduler
 from mock_server.drive.standins import Fixed, Pair
 from mock_server.drive.turns import Rest, here
+
+_Ts = TypeVarTuple("_Ts")
 
 _Policy: Any = asyncio.DefaultEventLoopPolicy
 _factory = _Policy._loop_factory
@@ -37,7 +41,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         super()._write_to_self()  # type: ignore[misc]
         self._selecting.wake()
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         """Have a callback called; also from another loop's thread, as when a receiver sets the client's Event."""
         # A receiver that is served in the client's loop would do so there. Here it has a loop of its own.
         handle = super().call_soon(callback, *args, context=context)

@@ -6,10 +6,12 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from contract_tests.clients.simulation.scheduler import Scheduler
 from mock_server.drive.standins import Pair
 from mock_server.drive.turns import here
+from mock_server.identity import Luck, Source
 
 _urandom = os.urandom
 
@@ -24,6 +26,25 @@ def repeated(scheduler: Scheduler, seed: str) -> Iterator[None]:
         yield
     finally:
         random.setstate(before)
+
+
+class OtherIds(Source):
+    """
+    The source of a tenant that lives once more: all is as the first time, but for the ids of its jobs.
+
+    Args:
+        seed: of the tenant.
+        key: of the tenant.
+        before: how often it has lived.
+    """
+
+    def __init__(self, seed: int, key: str, before: int) -> None:
+        super().__init__(seed, key)
+        self._ids = Source(seed, f"{key}, {before}")
+
+    def draw(self, number: int) -> Luck:
+        """Return what job `number` of the tenant gets."""
+        return replace(super().draw(number), job_id=self._ids.draw(number).job_id)
 
 
 def _drawn(size: int, /) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -37,6 +38,8 @@ from mock_server.tenant import Tenant
 from mock_server.world import World
 
 _NETWORK_STAND_INS = StandIns((*sockets.PAIRS, *luck.PAIRS), loops.FIXED, {})
+
+_HURRY_SECONDS, _HURRY_REQUESTS = 300.0, 300
 
 
 class Simulation:
@@ -76,6 +79,7 @@ class Simulation:
         )
         self._world = World(settings, deliverer=self._hooks, observer=None, ticking=False)
         self._app = create_app(world=self._world)
+        self._lived: Counter[str] = Counter()
         self._files = tempfile.TemporaryDirectory(prefix="fluxmock-")
 
     def __enter__(self) -> Self:
@@ -91,6 +95,11 @@ class Simulation:
         self._world.close()
         self._files.cleanup()
 
+    def hurry(self) -> None:
+        """Give the client less time from now on: it does not end by itself, so there is nothing to wait for."""
+        self._seconds = min(self._seconds, _HURRY_SECONDS)
+        self._most_requests = min(self._most_requests, _HURRY_REQUESTS)
+
     def play(self, directives: Sequence[Directive], *intents: Intent) -> Story:
         """
         Let the client live through what `directives` say.
@@ -100,11 +109,15 @@ class Simulation:
             intents: what is wanted of the client, all at the same time and with the same key.
 
         Returns:
-            What happened; equal calls give equal stories, byte for byte.
+            What happened; equal calls give equal stories, byte for byte. Of the same Simulation they do but for the ids
+            of jobs, for what is outside of the client, such as its receiver, may remember those.
         """
         scenario = scenario_of(directives)
         key = intents[0].api_key
         tenant = self._world.reset(key, **scenario.get("settings", {}))
+        if self._lived[key]:
+            tenant.source = luck.OtherIds(tenant.settings.seed, key, self._lived[key])
+        self._lived[key] += 1
         TenantControl(self._world, key).scenario(read_scenario(scenario))
         timeline = Timeline(tenant)
         scheduler = SimulatedScheduler(timeline, self._seconds)
