@@ -80,12 +80,11 @@ def check_client(
         ValueError: the plan names a property that there is not.
     """
     plan = plan or Plan()
-    takes = Callee(client).takes
-    hooks = receiver is not None and takes("hook_url")
+    edits = Callee(client).takes("image")
     with playing(client, plan, receiver) as play:
         explorer = Explorer(
             play,
-            explorable(plan.chosen(), hooks=hooks, edits=takes("image")),
+            explorable(plan.chosen(), hooks=receiver is not None, edits=edits),
             plan.policy,
             seed=plan.seed,
             progress=lambda done: progress(done, plan.examples) if progress else None,

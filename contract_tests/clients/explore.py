@@ -102,6 +102,7 @@ class Explorer:
         self._confirm = confirm
         self._progress = progress
         self._unending = unending
+        self._replays: dict[str, Story] = {}
         self._families: frozenset[Family] = frozenset().union(*(one.families for one in properties))
         self.found = Exploration({one.id: Finding(one) for one in properties})
 
@@ -109,6 +110,7 @@ class Explorer:
         """Play `examples` scenarios: one in which all goes well, the menu, and then what Hypothesis draws."""
         for story in self._play_many(self._scenarios(examples)):
             self._weigh(tuple(story.directives), story)
+        self._progress(examples)  # some were left out, since they could tell nothing new
         return self.found
 
     def _scenarios(self, examples: int) -> Iterator[Directives]:
@@ -154,6 +156,7 @@ class Explorer:
         found.examples += 1
         found.requests += len(story.requests)
         met.note(story, found.met)
+        self._replays.clear()
         for one in self._properties:
             finding = found.findings[one.id]
             if finding.judgement is not None:
@@ -180,8 +183,7 @@ class Explorer:
         while self._shrink(finding):
             pass
         tries = self._confirm if finding.property.timing else 1
-        self.found.replays += tries
-        again = self._play_many([finding.directives] * tries)
+        again = [self._replayed(finding.directives)] if tries == 1 else self._played_again(finding.directives, tries)
         seen = sum(finding.property.judge(story, self._policy).grade is Grade.FAIL for story in again)
         finding.seen = (seen, tries)
 
@@ -195,10 +197,21 @@ class Explorer:
         return False
 
     def _again(self, directives: Directives, one: Property) -> tuple[Story, Judgement] | None:
-        self.found.replays += 1
-        story = self._play(directives)
+        story = self._replayed(directives)
         judgement = one.judge(story, self._policy)
         return (story, judgement) if judgement.grade is Grade.FAIL else None
+
+    def _replayed(self, directives: Directives) -> Story:
+        """Play a scenario once more; several properties that fail in the same story share its replays."""
+        key = repr(directives)
+        if key not in self._replays:
+            self._replays[key] = self._play(directives)
+            self.found.replays += 1
+        return self._replays[key]
+
+    def _played_again(self, directives: Directives, tries: int) -> list[Story]:
+        self.found.replays += tries
+        return list(self._play_many([directives] * tries))
 
 
 def menu(families: frozenset[Family], seed: int) -> Iterator[Directives]:
@@ -210,6 +223,8 @@ def menu(families: frozenset[Family], seed: int) -> Iterator[Directives]:
     luck = random.Random(seed)  # noqa: S311
     columns = list(by_family.values())
     luck.shuffle(columns)
+    # Whether the client ever ends comes first: if not, nobody needs to wait for it again.
+    columns.sort(key=lambda column: column[0].family is not Family.ENDLESS_JOB)
     for column in columns:
         luck.shuffle(column)
     yield ()

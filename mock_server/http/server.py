@@ -137,6 +137,12 @@ class HttpServer:
         """
         if self._listener is None or self._timer is None:
             return
+        # asyncio drops, unclosed, what it has accepted and not yet made a transport of when the listener is closed.
+        for listening in self._listener.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows
+                self._loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         self._listener.close()
         self.stopping = True
         for _ in range(_ROUNDS):  # a connection that was just accepted gets known, and with it one to be closed

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from contract_tests.clients.directives import hooks
 from contract_tests.clients.directives.base import Directive, Family, rule, scenario_of
 from contract_tests.clients.directives.forgeries import AGAIN, FORGERIES
 from contract_tests.clients.properties.base import Grade, Level, Policy, properties
+from contract_tests.clients.replaying import replay
+from contract_tests.clients.saved import save
 from contract_tests.clients.story import Story
 from contract_tests.clients.verdict import PropertyResult, Result, Verdict
 from mock_server.scenarios.files import parse_scenario
@@ -567,6 +570,14 @@ def test_forged_webhooks_come_while_the_job_is_under_way_and_after_it_has_ended(
     assert {hook.job_id for hook in forged} == {""}
 
 
+def test_what_was_forged_is_saved_with_its_scenario_and_replayed(tmp_path: Path) -> None:
+    hooked = takes_any_host()
+    result = judged(hooked, "C41")
+    file = save(result, tmp_path, seed=0, contract="2024-09")
+    with pytest.raises(AssertionError, match="as a forged webhook said"):
+        replay(file, hooked.client, receiver=hooked.receiver).check("C41")
+
+
 def test_forged_webhooks_go_where_the_client_was_told_to_receive_them_and_not_where_it_says() -> None:
     paths: list[tuple[str, str]] = []
 
@@ -580,6 +591,17 @@ def test_forged_webhooks_go_where_the_client_was_told_to_receive_them_and_not_wh
     played(Hooked(hooked.client, receiver), directive)
     assert paths.count(("/hook", "")) == 2 * len(directive.forged)
     assert paths.count(("/hook/secret", "token=1")) == 1
+
+
+def test_a_client_that_knows_its_hook_url_by_itself_gets_forged_webhooks_there() -> None:
+    good = woken_by_hooks()
+
+    def client(base_url: str, api_key: str, prompt: str) -> bytes:
+        return good.client(base_url, api_key, prompt, "http://hooks.fluxmock.test/hook?own=1")
+
+    (directive,) = (one for one in hooks.forged_hooks() if "jobs of others" in one.name)
+    story = played(Hooked(client, good.receiver), directive)
+    assert [hook.status for hook in story.hooks] == [204] * (2 * len(directive.forged) + 1)
 
 
 @pytest.mark.parametrize("name", FORGERIES)

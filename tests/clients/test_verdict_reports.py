@@ -310,7 +310,7 @@ def test_what_a_client_met_is_counted_by_kind(naive: Verdict) -> None:
     assert {"200", "403"} <= met[Kind.STATUS].keys()
     assert {"'SUCCESS'", "'FAILED'", "'ON_QUEUE'"} <= met[Kind.TOLD].keys()
     assert "fetch /data" in met[Kind.NULL]
-    assert "reset without an answer" in met[Kind.FAULT]
+    assert "no answer at all" in met[Kind.FAULT]
     assert "job: fails" in met[Kind.DIRECTIVE]
     assert met[Kind.HOOK] == {}
     assert "HTTP statuses: 200 ×" in told(naive, "text")

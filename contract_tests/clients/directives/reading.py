@@ -121,10 +121,11 @@ def no_json() -> list[Directive]:
 
 
 def closed_connections() -> list[Directive]:
-    """Return connections that the server closes between calls."""
+    """Return connections that the server closes between calls; the job is slow, so that it happens many times."""
+    ways = {"connection closed after each": {"end": "close"}, "idle connection closed after 1 s": {"idle": 1}}
     return [
-        Directive("answers: connection closed after each", Family.CLOSED_CONNECTION, _both(wire={"end": "close"})),
-        Directive("answers: idle connection closed after 1 s", Family.CLOSED_CONNECTION, _both(wire={"idle": 1})),
+        Directive(f"answers: {what}", Family.CLOSED_CONNECTION, (_SLOW, *_both(wire=wire)))
+        for what, wire in ways.items()
     ]
 
 

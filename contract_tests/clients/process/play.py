@@ -42,7 +42,7 @@ PACE = 20.0
 """Seconds of a job in one of the client: the default job takes half a second, and a slow one is seen by a few polls."""
 
 _KEY = "TT-API-KEY"
-_AHEAD = 8
+_AHEAD = 3
 _PATIENCE = 2.0
 _GLANCE = 0.01
 

@@ -65,7 +65,7 @@ class Policy:
     @property
     def patience(self) -> float:
         """Virtual seconds after which a client is taken to be one that never ends."""
-        return self.deadline + self.max_wait + 60.0
+        return self.deadline + 60.0
 
 
 class Grade(StrEnum):

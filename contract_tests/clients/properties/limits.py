@@ -70,7 +70,7 @@ def survives_odd_retry_after(story: Story, policy: Policy) -> Judgement:
     busy = [request for request in story.requests if request.status in _BUSY]
     if not busy:
         return NOT_EXERCISED
-    if story.outcome.ending is Ending.HUNG or story.outcome.at > policy.max_wait + policy.deadline:
+    if story.outcome.ending is Ending.HUNG or story.outcome.at > policy.deadline:
         return failed(f"Retry-After: {busy[0].answer_headers.get('retry-after')} kept it for ever")
     again = list(_next_ones(story, "odd"))
     if not again:

@@ -7,7 +7,7 @@ from functools import partial
 
 from contract_tests.clients.directives.forgeries import AGAIN, FORGERIES
 from contract_tests.clients.simulation.timeline import Timeline
-from mock_server.model import Delivery
+from mock_server.model import Delivery, Job
 from mock_server.tenant import Tenant
 
 _LOOK = 0.5
@@ -27,18 +27,18 @@ class Forger:
     """
     Sends what `directives.forgeries` names: while the first job of a tenant is under way, and when it has ended.
 
-    It goes to the URL that the client was given. What the client added to that, as a token, nobody else knows; the
+    It goes to the URL that the client was given: what the client added to that, as a token, nobody else knows. The
     ids of jobs may be known, for they stand in logs.
 
     Args:
         names: of what is sent.
-        url: where to.
+        url: where to; None for the hookUrl of the job.
         timeline: when.
         tenant: whose jobs it is about.
         send: sends it.
     """
 
-    def __init__(self, names: Sequence[str], url: str, timeline: Timeline, tenant: Tenant, send: Send) -> None:
+    def __init__(self, names: Sequence[str], url: str | None, timeline: Timeline, tenant: Tenant, send: Send) -> None:
         self._forged = [name for name in names if name != AGAIN]
         self._again = AGAIN in names
         self._url = url
@@ -59,20 +59,23 @@ class Forger:
         if self._again:
             self._in(_AGAIN_AFTER, partial(self._send, delivery, ""))
         if first:
-            self._forge(delivery.job_id, _AFTER)
+            self._forge(self._tenant.store.jobs[delivery.job_id], _AFTER)
 
     def _look(self) -> None:
-        job_id = next(iter(self._tenant.store.jobs), None)
+        job = next(iter(self._tenant.store.jobs.values()), None)
         self._looks += 1
-        if job_id is not None:
-            self._forge(job_id, 0.0)
+        if job is not None:
+            self._forge(job, 0.0)
         elif self._looks <= _MOST_LOOKS:
             self._in(_LOOK, self._look)
 
-    def _forge(self, job_id: str, wait: float) -> None:
+    def _forge(self, job: Job, wait: float) -> None:
+        url = self._url or job.order.hook_url
+        if url is None:
+            return
         for number, name in enumerate(self._forged):
-            body, content_type = FORGERIES[name](job_id)
-            delivery = Delivery(f"forged-{number}", "", self._url, body, content_type)
+            body, content_type = FORGERIES[name](job.id)
+            delivery = Delivery(f"forged-{number}", "", url, body, content_type)
             self._in(wait + number * _GAP, partial(self._send, delivery, name))
 
     def _in(self, seconds: float, happen: Callable[[], object]) -> None:

@@ -61,12 +61,12 @@ class HookSender:
             scheduler: of the simulation.
             tenant: whose jobs the webhooks are about.
             forged: names of what others send.
-            url: where they send it to; None for nowhere.
+            url: where they send it to; None for where the client wants webhooks.
         """
         self._scheduler = scheduler
         self.calls = []
         self._forger = None
-        if forged and url is not None and self._receiver is not None:
+        if forged and self._receiver is not None:
             self._forger = Forger(forged, url, scheduler.timeline, tenant, self._send)
 
     def deliver(self, delivery: Delivery) -> Future[Receipt]:

@@ -130,7 +130,8 @@ class Simulation:
         )
         scheduler.network = network
         forged = [name for directive in directives for name in directive.forged]
-        self._hooks.attend(scheduler, tenant, forged=forged, url=intents[0].hook_url)
+        url = intents[0].hook_url if self._client.takes("hook_url") else None
+        self._hooks.attend(scheduler, tenant, forged=forged, url=url)
         with luck.repeated(scheduler, key):
             outcomes = self._run(scheduler, intents)
         story = self._story(directives, intents, outcomes, tenant, network)
