@@ -238,8 +238,7 @@ def test_threads_hand_over_to_each_other_and_time_passes_only_when_all_wait() ->
         threads = [threading.Thread(target=worker, args=(name, seconds)) for name, seconds in [("b", 5), ("a", 3)]]
         for thread in threads:
             thread.start()
-        for _ in threads:
-            seen.append((inbox.get(timeout=60), round(time.monotonic() - start, 3)))
+        seen.extend((inbox.get(timeout=60), round(time.monotonic() - start, 3)) for _ in threads)
         with pytest.raises(queue.Empty):
             inbox.get(timeout=4)
         seen.append(("nothing", round(time.monotonic() - start, 3)))
