@@ -52,16 +52,19 @@ class Ticker:
             self._thread.join()
 
     def _run(self) -> None:
-        while (tenants := self._wait()) is not None:
-            for tenant in tenants:
-                try:
-                    tenant.tick()
-                except BaseException:  # noqa: BLE001 - one tenant's trouble must not stop the time of all others
-                    _log.exception("a tick failed")
-                with tenant.lock:
-                    self.watch(tenant)
+        while not self._closed:
+            self._tick(self._wait())  # kept in no variable: a tenant that is forgotten is to go at once
 
-    def _wait(self) -> list[Tenant] | None:
+    def _tick(self, tenants: list[Tenant]) -> None:
+        for tenant in tenants:
+            try:
+                tenant.tick()
+            except BaseException:  # noqa: BLE001 - one tenant's trouble must not stop the time of all others
+                _log.exception("a tick failed")
+            with tenant.lock:
+                self.watch(tenant)
+
+    def _wait(self) -> list[Tenant]:
         with self._wanted:
             while not self._closed:
                 now = time.monotonic()
@@ -75,4 +78,4 @@ class Ticker:
                 self._wakes_at = now + left
                 self._wanted.wait(left)
                 self._wakes_at = 0.0
-        return None
+        return []

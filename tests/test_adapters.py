@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import io
 import re
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -517,10 +519,9 @@ def test_clients_give_up_on_an_answer_that_waits_for_a_receiver_which_hangs(
 ) -> None:
     released = threading.Event()
 
-    def receiver(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
+    def receiver(environ: object, start_response: Callable[..., object]) -> list[bytes]:
         assert released.wait(20)
-        start_response("204 No Content", [])
-        return []
+        return _no_content(environ, start_response)
 
     async def ask(timeout: float | None) -> None:
         transport = AsyncFluxTransport(inprocess)
@@ -559,6 +560,36 @@ def test_clients_of_httpx_reach_other_hosts_as_ever(server: Server, inprocess: I
         assert asyncio.run(front_page()).startswith("fluxmock")
         raise ZeroDivisionError
     assert before == (httpx.HTTPTransport.handle_request, httpx.AsyncHTTPTransport.handle_async_request)
+
+
+# What is left behind
+
+
+def test_what_a_test_used_goes_without_the_garbage_collector(server: Server) -> None:
+    """World, mock and connections refer to nothing that refers back: many small tests would keep it busy."""
+    gone = [threading.Event() for _ in range(3)]
+
+    def stay() -> list[weakref.ref[Any]]:
+        order = {**PROMPT, "hookUrl": f"{server.tenant(KEY).hooks.deliver_to(_no_content)}/hook"}
+        inprocess = InProcess(server.app, KEY)
+        with for_requests.intercept(inprocess) as mock:
+            requests.post(f"{API}/flux/generate", json=order, headers=HEADERS)
+        server.tenant(KEY).hooks.wait_for_delivery()
+        watched = server.world.tenant(KEY), mock, inprocess
+        server.world.forget(KEY)
+        return [weakref.ref(one, lambda _, end=end: end.set()) for one, end in zip(watched, gone, strict=True)]
+
+    gc.disable()
+    try:
+        references = stay()
+        assert [end.wait(20) for end in gone] == [True] * len(references)
+    finally:
+        gc.enable()
+
+
+def _no_content(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
+    start_response("204 No Content", [])
+    return []
 
 
 # What differs, and is said to

@@ -23,6 +23,8 @@ try:
 except ImportError as _error:
     raise ImportError(f"expected the package httpx, found no {_error.name}: pip install httpx") from _error
 
+_EMPTY = httpx.ByteStream(b"")
+
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
@@ -161,7 +163,9 @@ class _Body(httpx.SyncByteStream):
             yield from self._stream
 
     def close(self) -> None:
-        self._stream.close()
+        # A response of httpx refers to itself: let go, or all our connections stay until the garbage collector comes.
+        stream, self._stream = self._stream, _EMPTY
+        stream.close()
 
 
 class _AsyncBody(httpx.AsyncByteStream):
@@ -174,7 +178,8 @@ class _AsyncBody(httpx.AsyncByteStream):
                 yield part
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        stream, self._stream = self._stream, _EMPTY
+        await stream.aclose()
 
 
 class _Backend(httpcore.NetworkBackend):

@@ -127,8 +127,8 @@ def flux_httpx(flux: TenantControl, flux_server: Server) -> Iterator[FluxHttpx]:
     from mock_server.adapters import for_httpx, inprocess
 
     way = inprocess.InProcess(flux_server.app, flux.api_key)
-    with for_httpx.intercept(way):
-        yield FluxHttpx(for_httpx.FluxTransport(way), for_httpx.AsyncFluxTransport(way))
+    with for_httpx.intercept(way), for_httpx.FluxTransport(way) as transport:
+        yield FluxHttpx(transport, for_httpx.AsyncFluxTransport(way))
 
 
 # Options

@@ -14,7 +14,7 @@ from typing import Self
 
 from contract_tests.clients.directives.base import ORIGINS, Directive, scenario_of
 from contract_tests.clients.given import Callee
-from contract_tests.clients.simulation import loops, luck, sockets
+from contract_tests.clients.simulation import loops, luck, sockets, trust
 from contract_tests.clients.simulation.asking import Asking
 from contract_tests.clients.simulation.hooks import HookSender
 from contract_tests.clients.simulation.network import Network, Origin, Sent, no_app
@@ -37,7 +37,7 @@ from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.world import World
 
-_NETWORK_STAND_INS = StandIns((*sockets.PAIRS, *luck.PAIRS), loops.FIXED, {})
+_NETWORK_STAND_INS = StandIns((*sockets.PAIRS, *luck.PAIRS, *trust.PAIRS), loops.FIXED, {})
 
 _HURRY_SECONDS, _HURRY_REQUESTS = 300.0, 300
 
