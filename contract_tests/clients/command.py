@@ -2,104 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from contract_tests.clients.options import (
+    WIDTH_UNKNOWN,
+    Reporting,
+    WithCommand,
+    declared_in,
+    ids,
+    reporting,
+    running_options,
+    said,
+    shown_progress,
+)
 from mock_server.contract import versions
 
 if TYPE_CHECKING:
     from contract_tests.clients.check import Plan
     from contract_tests.clients.properties.base import Policy
-    from contract_tests.clients.reports import Context
+    from contract_tests.clients.replaying import Replay
     from contract_tests.clients.verdict import Verdict
 
-_FORMATS = ("text", "json", "junit", "markdown", "html")
 _PROFILES = ("quick", "default", "deep")
-_WIDTH_UNKNOWN = 100
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-class _WithCommand(click.Command):
-    """A command with options, and after `--` the words of a command of the user's, as `ctx.meta["command"]`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        at = args.index("--") if "--" in args else len(args)
-        ctx.meta["command"] = None if at == len(args) else tuple(args[at + 1 :])
-        return super().parse_args(ctx, args[:at])
-
-    def collect_usage_pieces(self, _ctx: click.Context) -> list[str]:
-        return ["[OPTIONS]", "CLIENT | -- COMMAND..."]
-
-
-def _ids(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part.strip().upper() for value in values for part in value.split(",") if part.strip())
-
-
-_REPORTING = (
-    click.option(
-        "--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True, help="How to report."
-    ),
-    click.option("--output", type=_FILE, help="Where to write the report; standard output by default."),
-    click.option("--timeline", "timelines", is_flag=True, help="Show how each failure went, not only the first."),
-    click.option(
-        "--policy",
-        "policy_file",
-        type=_FILE,
-        help="TOML or JSON file with what is declared about the client, such as deadline = 300; by default "
-        "[tool.fluxmock.client] of the nearest pyproject.toml.",
-    ),
-    click.option(
-        "--receiver", metavar="MODULE:APP", help="The client's receiver of webhooks, a WSGI or ASGI application."
-    ),
-)
-
-
-def _reporting(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_REPORTING):
-        command = option(command)
-    return command
-
-
-@dataclass(frozen=True)
-class _Reporting:
-    """What the options of a report say."""
-
-    format_: str
-    output: Path | None
-    timelines: bool
-
-    def publish(self, verdict: Verdict, client: str, **more: Any) -> None:
-        """Write the report of a verdict; `more` goes into its context."""
-        from contract_tests.clients.reports import FORMATS, Context
-
-        terminal = self.output is None and sys.stdout.isatty()
-        context: Context = Context(
-            client=client,
-            width=shutil.get_terminal_size((80, 24)).columns if terminal else _WIDTH_UNKNOWN,
-            colour=terminal and "NO_COLOR" not in os.environ,
-            encoding=(sys.stdout.encoding or "utf-8") if self.output is None else "utf-8",
-            **{"timelines": None if self.timelines else 1, **more},
-        )
-        text = FORMATS[self.format_](verdict, context)
-        if self.output is None:
-            click.echo(text, nl=False)
-            return
-        try:
-            self.output.write_text(text, "utf-8")
-        except OSError as error:
-            raise click.UsageError(f"{self.output}: expected a file that can be written: {error.strerror}") from None
-
-
-@click.command("test-client", cls=_WithCommand)
+@click.command("test-client", cls=WithCommand)
 @click.argument("client", required=False)
 @click.option("--examples", type=click.IntRange(1), metavar="N", help="How many scenarios to play; see --profile.")
 @click.option(
@@ -112,8 +46,8 @@ class _Reporting:
     show_default=True,
     help="How many scenarios to play: 40, 250 or 2,500.",
 )
-@click.option("--property", "only", multiple=True, callback=_ids, metavar="ID", help="Only this property; repeatable.")
-@click.option("--skip", multiple=True, callback=_ids, metavar="ID", help="Not this property; repeatable.")
+@click.option("--property", "only", multiple=True, callback=ids, metavar="ID", help="Only this property; repeatable.")
+@click.option("--skip", multiple=True, callback=ids, metavar="ID", help="Not this property; repeatable.")
 @click.option(
     "--contract",
     type=click.Choice(versions()),
@@ -128,20 +62,8 @@ class _Reporting:
     metavar="DIR",
     help="Write a test for pytest, and its scenario, for each failure into DIR.",
 )
-@click.option("--driver", is_flag=True, help="COMMAND: it stays, and takes a line of JSON for each call.")
-@click.option(
-    "--timeout", type=click.FloatRange(0.001), metavar="SECONDS", help="COMMAND: real seconds after which it is ended."
-)
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="COMMAND: how many run at once.")
-@click.option(
-    "--speed",
-    type=click.FloatRange(0.001),
-    metavar="X",
-    help="COMMAND: its seconds in a real one; it is told by FLUXMOCK_SPEED.",
-)
-@click.option("--faketime", is_flag=True, help="COMMAND: let libfaketime speed its clock up, so it need not know.")
-@click.option("--hook-url", metavar="URL", help="COMMAND: where its receiver of webhooks listens.")
-@_reporting
+@running_options
+@reporting
 @click.pass_context
 def test_client(
     ctx: click.Context,
@@ -179,16 +101,13 @@ def test_client(
         )
     if command and (receiver or write_regression):
         raise click.UsageError("--receiver and --write-regression are for clients of Python, not for a command", ctx)
-    running = {name: value for name, value in running.items() if value not in (None, False)}
-    if running and not command:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in running)
-        raise click.UsageError(f"{names}: for a command, which stands after --", ctx)
-    plan = Plan(examples or PROFILES[profile], seed, contract, only, skip, _declared(policy_file))
+    running = said(running, command, ctx)
+    plan = Plan(examples or PROFILES[profile], seed, contract, only, skip, declared_in(policy_file))
     try:
         plan.chosen()
     except ValueError as error:
         raise click.UsageError(str(error), ctx) from None
-    with _progress(plan.examples) as progress:
+    with shown_progress(plan.examples) as progress:
         verdict = (
             _check_command(command, plan, progress, running)
             if command
@@ -199,7 +118,7 @@ def test_client(
     again = _words(client, command, plan, profile, {**more, **told})
     saved = _save(verdict, plan, client, receiver, save_scenarios, write_regression)
     name = client or " ".join(command or ())
-    _Reporting(format_, output, timelines).publish(
+    Reporting(format_, output, timelines).publish(
         verdict,
         name,
         contract=contract,
@@ -212,31 +131,49 @@ def test_client(
         sys.exit(int(verdict.exit_code))
 
 
-@click.command()
+@click.command(cls=WithCommand)
 @click.argument("scenario", type=click.Path(path_type=Path))
-@click.argument("client")
-@_reporting
-def replay(scenario: Path, client: str, policy_file: Path | None, receiver: str | None, **reporting: Any) -> None:
+@click.argument("client", required=False)
+@running_options
+@reporting
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    /,
+    scenario: Path,
+    client: str | None,
+    policy_file: Path | None,
+    receiver: str | None,
+    format_: str,
+    output: Path | None,
+    timelines: bool,
+    **running: Any,
+) -> None:
     """
     Play one scenario to a client, show how it went, and judge every property by it.
 
-    SCENARIO is a file that `fluxmock test-client` saved, or any other scenario. CLIENT is as there, and so are the
-    exit codes.
+    SCENARIO is a file that `fluxmock test-client` saved, or any other scenario. CLIENT, or a COMMAND after --, is as
+    there, and so are the exit codes.
     """
-    from contract_tests.clients import replaying
-    from contract_tests.clients.given import UnusableClient
     from contract_tests.clients.lanes import timeline
     from contract_tests.clients.verdict import Exit
 
-    told = _Reporting(**reporting)
-    try:
-        done = replaying.replay(scenario, client, policy=_declared(policy_file), receiver=receiver)
-    except UnusableClient as error:
-        raise click.UsageError(f"{client}: {error}") from None
+    command: tuple[str, ...] | None = ctx.meta["command"]
+    if (client is None) == (not command):
+        raise click.UsageError("expected one client behind the scenario: my_module:generate, or -- and a command", ctx)
+    running = said(running, command, ctx)
+    policy = declared_in(policy_file)
+    done = (
+        _replay_command(scenario, command, policy, running)
+        if command
+        else _replay_python(scenario, str(client), policy, receiver)
+    )
+    client = client or " ".join(command or ())
+    told = Reporting(format_, output, timelines)
     if done.saved.edited:
         click.echo(f"fluxmock: {scenario}: was edited, so what its rules try is not known to all properties", err=True)
     if told.format_ == "text" and told.output is None:
-        width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else _WIDTH_UNKNOWN
+        width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else WIDTH_UNKNOWN
         click.echo(timeline(done.story, width=max(width, 60), most_lines=200, encoding=sys.stdout.encoding or "utf-8"))
         click.echo()
     told.publish(done.verdict, client, contract=done.saved.contract, seed=done.saved.seed, timelines=0)
@@ -260,10 +197,25 @@ def properties(ids: tuple[str, ...], format_: str) -> None:
         raise click.UsageError(str(error)) from None
 
 
-def _declared(path: Path | None) -> Policy:
-    from contract_tests.clients.declared import load
+def _replay_python(scenario: Path, client: str, policy: Policy, receiver: str | None) -> Replay:
+    from contract_tests.clients.given import UnusableClient
+    from contract_tests.clients.replaying import replay
 
-    return load(path)
+    try:
+        return replay(scenario, client, policy=policy, receiver=receiver)
+    except UnusableClient as error:
+        raise click.UsageError(f"{client}: {error}") from None
+
+
+def _replay_command(scenario: Path, command: tuple[str, ...], policy: Policy, running: Mapping[str, Any]) -> Replay:
+    from contract_tests.clients.process.check import Running
+    from contract_tests.clients.process.processes import UnusableCommand
+    from contract_tests.clients.process.replaying import replay_command
+
+    try:
+        return replay_command(scenario, Running(command, **running), policy)
+    except (UnusableCommand, ValueError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _check_python(client: str, plan: Plan, receiver: str | None, progress: Callable[[int, int], None]) -> Verdict:
@@ -347,23 +299,3 @@ def _save(
         if written:
             click.echo(f"fluxmock: {len(written)} tests were written; run them with: pytest {regression}", err=True)
     return saved
-
-
-@contextmanager
-def _progress(examples: int) -> Iterator[Callable[[int, int], None]]:
-    """Show on a terminal how far it is."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _of: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    # What a client prints is redirected while it runs, so the bar keeps to the terminal that there was before, and is
-    # drawn only between scenarios: a thread that draws would write into the client's output.
-    console = Console(file=sys.stderr, no_color="NO_COLOR" in os.environ)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-    ) as bar:
-        task = bar.add_task("scenarios", total=examples)
-        yield lambda done, _of: bar.update(task, completed=done, refresh=True)

@@ -110,7 +110,8 @@ class Explorer:
         """Play `examples` scenarios: one in which all goes well, the menu, and then what Hypothesis draws."""
         for story in self._play_many(self._scenarios(examples)):
             self._weigh(tuple(story.directives), story)
-        self._progress(examples)  # some were left out, since they could tell nothing new
+        if self.found.examples < examples:  # some were left out, since they could tell nothing new
+            self._progress(examples)
         return self.found
 
     def _scenarios(self, examples: int) -> Iterator[Directives]:

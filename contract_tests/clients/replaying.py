@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,18 +77,31 @@ def replay(
         UnusableClient: the client cannot be called.
     """
     saved = read(scenario)
-    policy = policy or Policy()
-    plan = Plan(seed=saved.seed, contract=saved.contract, policy=policy)
+    plan = Plan(seed=saved.seed, contract=saved.contract, policy=policy or Policy())
     called: PythonClient = find(client, root) if isinstance(client, str) else client
     takes_hooks: App | None = find(receiver, root) if isinstance(receiver, str) else receiver
     with playing(called, plan, takes_hooks) as play:
-        story = play(saved.directives)
-    judged = {one.id: one for one in plan.chosen()}
+        return judged_by(play(saved.directives), saved, plan)
+
+
+def judged_by(
+    story: Story, saved: Saved, plan: Plan, careful: Callable[[Property], Property] = lambda it: it
+) -> Replay:
+    """
+    Return what a story says of every property.
+
+    Args:
+        story: what happened.
+        saved: the scenario that was played.
+        plan: which properties are looked for, and what is declared about the client.
+        careful: makes a property out of one, which is judged in its place.
+    """
+    judged = {one.id: careful(one) for one in plan.chosen()}
     if saved.property in properties():
-        judged.setdefault(saved.property, properties()[saved.property])
+        judged.setdefault(saved.property, careful(properties()[saved.property]))
     met: dict[str, int] = {}
     note(story, met)
-    results = tuple(_result(judged[id_], story, policy) for id_ in sorted(judged))
+    results = tuple(_result(judged[id_], story, plan.policy) for id_ in sorted(judged))
     return Replay(Verdict(results, 1, 0, len(story.requests), met), story, saved)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from click.testing import CliRunner
 
 from contract_tests.clients.declared import load, policy_of
 from contract_tests.clients.properties.base import Level, Policy, properties
@@ -307,3 +308,34 @@ def test_two_files_of_one_name_are_two_clients(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "client.py").write_text(f"class Api:\n    who = {name!r}\n")
     assert [find(f"{name}/client.py:Api.who", tmp_path) for name in ("a", "b")] == ["a", "b"]
+
+
+def test_a_saved_scenario_is_played_to_a_command_too(tmp_path: Path) -> None:
+    scenario = tmp_path / "lost.yaml"
+    scenario.write_text(
+        "name: lost\nrules:\n- {on: submit, calls: 1, then: {accepted: true, wire: {silent: true, end: reset}}}\n",
+        "utf-8",
+    )
+    script = Path(__file__).with_name("commands") / "generate.py"
+    words = ["--", sys.executable, str(script), "{base_url}", "{api_key}", "{prompt}"]
+    done = CliRunner().invoke(cli.cli, ["replay", str(scenario), "--format", "json", *words, "orders-again"])
+    assert done.exit_code == 1, done.output
+    results = {one["id"]: one["result"] for one in json.loads(done.output)["properties"]}
+    assert (results["C06"], results["C13"]) == ("fail", "pass")
+    shown = CliRunner().invoke(cli.cli, ["replay", str(scenario), *words])
+    assert shown.exit_code == 0, shown.output
+    assert "POST /flux/generate" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "expected one client"),
+        (["samples.py:good", "--driver"], "--driver"),
+        (["a:b", "--", "c"], "expected one client"),
+    ],
+)
+def test_a_replay_needs_one_client(tmp_path: Path, words: list[str], said: str) -> None:
+    done = CliRunner().invoke(cli.cli, ["replay", str(tmp_path / "x.yaml"), *words])
+    assert done.exit_code == 2
+    assert said in done.output

@@ -426,7 +426,7 @@ def falls_back_too_late() -> Hooked:
     def client(base_url: str, api_key: str, prompt: str, hook_url: str) -> bytes:
         call = api(base_url, api_key)
         job_id = ordered(call, prompt, hook_url)
-        time.sleep(1200)
+        time.sleep(910)
         url = fetched(call, job_id)
         assert url is not None
         return downloaded(url)
@@ -435,7 +435,7 @@ def falls_back_too_late() -> Hooked:
 
 
 @pytest.mark.parametrize(
-    ("make", "why"), [(waits_for_the_webhook_alone, "it reported failure"), (falls_back_too_late, "only after 1200 s")]
+    ("make", "why"), [(waits_for_the_webhook_alone, "it reported failure"), (falls_back_too_late, "only after 910")]
 )
 def test_a_client_that_depends_on_its_webhook_is_warned_of(make: Callable[[], Hooked], why: str) -> None:
     result = judged(make(), "C40")

@@ -34,7 +34,7 @@ def busy(on: str, family: Family, *, odd: bool = False) -> list[Directive]:
             (rule(on, calls, status=status, **({} if value is None else {"headers": {"Retry-After": value}})),),
             harmless=False,
         )
-        for times, calls in (("", 1), (", three times", {"first": 3}))
+        for times, calls in ((", three times", {"first": 3}),) + (() if odd else (("", 1),))
         for status in ((429,) if odd else (429, 503))
         for text, value in waits.items()
     ] + [

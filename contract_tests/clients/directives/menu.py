@@ -15,6 +15,7 @@ def plain() -> list[Directive]:
         *submitting.jobs(),
         *polling.odd_fetches(),
         *limits.busy("fetch", Family.BUSY_FETCH),
+        *limits.busy("submit", Family.ODD_WAIT, odd=True),
         *limits.busy("fetch", Family.ODD_WAIT, odd=True),
         *reading.unknown_fields(),
         *reading.null_data(),

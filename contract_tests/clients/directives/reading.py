@@ -122,9 +122,10 @@ def no_json() -> list[Directive]:
 
 def closed_connections() -> list[Directive]:
     """Return connections that the server closes between calls; the job is slow, so that it happens many times."""
+    slow = {"on": "job", "then": {"queue_seconds": 10, "run_seconds": 16}}
     ways = {"connection closed after each": {"end": "close"}, "idle connection closed after 1 s": {"idle": 1}}
     return [
-        Directive(f"answers: {what}", Family.CLOSED_CONNECTION, (_SLOW, *_both(wire=wire)))
+        Directive(f"answers: {what}", Family.CLOSED_CONNECTION, (slow, *_both(wire=wire)))
         for what, wire in ways.items()
     ]
 

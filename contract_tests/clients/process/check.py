@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -76,32 +78,9 @@ def check_command(
         ValueError: an argument is unusable, or the plan names a property that there is not.
     """
     plan = plan or Plan()
-    if not argv:
-        raise ValueError("expected a command, got none; give the program and its arguments")
-    for name, value in (("timeout", timeout), ("workers", workers), ("speed", speed)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"expected {name} above 0, got {value}")
-    if hook_url is not None:
-        parse_hook_url(hook_url)
+    running = Running(argv, driver, timeout, workers, speed, faketime, hook_url, edits, env or {}, cwd)
     properties = plan.chosen()
-    mentioned = placeholders(argv)
-    variables = {"FLUXMOCK_SPEED": f"{1.0 if faketime else speed:g}", **(env or {})}
-    if faketime:
-        variables |= faketime_variables(speed)
-    found = [str(Path(word).absolute()) if Path(word).is_file() else word for word in argv]
-    make: Callable[[], Client] = partial(Driver if driver else Program, found, variables, timeout, cwd)
-    make()  # an unusable one is to be told here, and not in a thread
-    stage = Stage(
-        contract=plan.contract,
-        seed=plan.seed,
-        speed=speed,
-        pace=min(PACE * speed, _FASTEST),
-        edits="image" in mentioned if edits is None else edits,
-        offers_hooks=hook_url is not None or "hook_url" in mentioned,
-        hook_url=hook_url or "",
-        workers=workers,
-    )
-    with Player(make, stage) as player:
+    with playing_command(running, plan) as (player, stage):
         story = player.play(())
         if player.troubles:
             raise UnusableCommand(player.troubles[0])
@@ -118,6 +97,55 @@ def check_command(
             play_many=player.play_many,
         )
         return verdict_of(explorer.run(plan.examples))
+
+
+@dataclass(frozen=True)
+class Running:
+    """How a command is run: the arguments of `check_command`, which says what they mean."""
+
+    argv: Sequence[str]
+    driver: bool = False
+    timeout: float = TIMEOUT
+    workers: int = WORKERS
+    speed: float = 1.0
+    faketime: bool = False
+    hook_url: str | None = None
+    edits: bool | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path | None = None
+
+
+@contextmanager
+def playing_command(running: Running, plan: Plan) -> Iterator[tuple[Player, Stage]]:
+    """Return what plays scenarios to a command, and where; the errors are those of `check_command`."""
+    if not running.argv:
+        raise ValueError("expected a command, got none; give the program and its arguments")
+    for name, value in (("timeout", running.timeout), ("workers", running.workers), ("speed", running.speed)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"expected {name} above 0, got {value}")
+    if running.hook_url is not None:
+        parse_hook_url(running.hook_url)
+    mentioned = placeholders(running.argv)
+    variables = {"FLUXMOCK_SPEED": f"{1.0 if running.faketime else running.speed:g}", **running.env}
+    if running.faketime:
+        variables |= faketime_variables(running.speed)
+    found = [str(Path(word).absolute()) if Path(word).is_file() else word for word in running.argv]
+    make: Callable[[], Client] = partial(
+        Driver if running.driver else Program, found, variables, running.timeout, running.cwd
+    )
+    make()  # an unusable one is to be told here, and not in a thread
+    stage = Stage(
+        contract=plan.contract,
+        seed=plan.seed,
+        speed=running.speed,
+        pace=min(PACE * running.speed, _FASTEST),
+        edits="image" in mentioned if running.edits is None else running.edits,
+        offers_hooks=running.hook_url is not None or "hook_url" in mentioned,
+        hook_url=running.hook_url or "",
+        workers=running.workers,
+    )
+    with Player(make, stage) as player:
+        yield player, stage
 
 
 def _tell_never_called(argv: Sequence[str], story: Story) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
 from urllib.parse import unquote_to_bytes, urljoin
 
 from contract_tests.clients.directives.base import Family
@@ -83,12 +83,25 @@ def redirects_not_chased(story: Story, _policy: Policy) -> Judgement:
     for request in story.requests:
         if request.origin != story.origins["api"] and _url(request) in leads and leak(request, story):
             return failed(f"it followed a redirect to {request.origin}, and sent the key along")
-    hops = 0
-    for request, after in pairwise(story.requests):
-        hops = hops + 1 if _target(request) == _url(after) else 0
-        if hops > _MOST_HOPS:
-            return failed(f"it followed more than {_MOST_HOPS} redirects in a row")
+    if _longest_chain(story.requests) > _MOST_HOPS:
+        return failed(f"it followed more than {_MOST_HOPS} redirects in a row")
     return PASSED
+
+
+def _longest_chain(requests: Sequence[Request]) -> int:
+    """Return how many redirects were followed in a row; each leads to one request, and several chains may be mixed."""
+    open_ends: dict[str, list[int]] = {}
+    longest = 0
+    for request in requests:
+        ends = open_ends.get(_url(request))
+        hops = 0
+        if ends:
+            hops = min(ends) + 1
+            ends.remove(hops - 1)
+        if target := _target(request):
+            open_ends.setdefault(target, []).append(hops)
+        longest = max(longest, hops)
+    return longest
 
 
 def leak(request: Request, story: Story) -> str:

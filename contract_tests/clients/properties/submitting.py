@@ -81,7 +81,7 @@ def no_resubmit_after_rejection(story: Story, _policy: Policy) -> Judgement:
     if first is None:
         return NOT_EXERCISED
     known_at = first.at if first.answered_at is None else first.answered_at
-    again = [request for request in story.submissions if request.at > known_at and request.body == first.body]
+    again = [request for request in story.submissions if request.at >= known_at and request.body == first.body]
     return verdict(not again, f"it sent the same submission {len(again)} more times after {first.status}")
 
 
