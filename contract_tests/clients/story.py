@@ -6,6 +6,8 @@ command of its own, a story is what comes of it.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -138,9 +140,10 @@ class Request:
         """The answer as JSON has it; None if it is none."""
         import orjson
 
+        packed = self.answer_headers.get("content-encoding") == "gzip"
         try:
-            return orjson.loads(self.answer)
-        except ValueError:
+            return orjson.loads(gzip.decompress(self.answer) if packed else self.answer)
+        except (ValueError, OSError, EOFError, zlib.error):
             return None
 
 
