@@ -63,4 +63,4 @@ def _refuse(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 def profile(*, smoke: bool) -> str:
     """Return cProfile's view, without the network."""
-    return hottest(lambda: retried("http://127.0.0.1:9/hook", RecordingDeliverer(500)), 5 if smoke else 200)
+    return hottest(lambda: retried("http://127.0.0.1:9/hook", RecordingDeliverer(500)), 60 if smoke else 200)
