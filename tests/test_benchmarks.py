@@ -57,7 +57,7 @@ def test_a_benchmark_prints_its_figures_with_the_command_beside_each(name, figur
         ("start", "ms  flask"),
         ("memory", "Bytes a job"),
         ("cycle", "through_app:"),
-        ("hooks", "after_delivery"),
+        ("hooks", "function calls"),
         ("delays", "p99"),
         ("checking", "_exchange"),
         ("plugin", "100 passed"),
