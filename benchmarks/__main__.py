@@ -6,8 +6,10 @@ import argparse
 import sys
 
 import checking
+import clients
 import cycle
 import delays
+import finding
 import hooks
 import http_load
 import memory
@@ -23,6 +25,8 @@ _BENCHMARKS = {
     "hooks": hooks,
     "delays": delays,
     "checking": checking,
+    "clients": clients,
+    "zoo": finding,
     "plugin": plugin,
 }
 

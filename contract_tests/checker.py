@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from contract_tests.coverage import Covered
 from contract_tests.exchanges import CALLBACK, IMAGE, Exchange, Trouble
 from contract_tests.findings import Effect, Finding, Policy, Severity, Tally, in_order
-from contract_tests.jobs import JobBook, job_id_of
+from contract_tests.jobs import JobBook, image_host, job_id_of
 from contract_tests.messages import MessageCheck, Parsed, parsed
 from contract_tests.observed import Observations, Observed
 from mock_server.contract import versions
@@ -19,6 +19,8 @@ Observer = Callable[[Parsed, str], None]
 
 _SURE = 200
 # Messages by which a version must lag behind the best before it is looked at no more.
+MOST_HOSTS = 200
+"""Hosts that are told apart. What more there are count as one that is not known, so that memory stays flat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Report:
     def at_least(self, severity: Severity) -> list[Finding]:
         """Return the findings that are as bad as `severity`, or worse."""
         return [finding for finding in self.findings if finding.severity.rank <= severity.rank]
+
+    @property
+    def unread(self) -> int:
+        """How much could not be read; a trouble may stand for several."""
+        return sum(trouble.times for trouble in self.troubles)
 
 
 class _Side:
@@ -127,7 +134,8 @@ class _Host:
         if told:
             return Choice(best.version, "as you said", best.alone)
         if best.alone:
-            return Choice(best.version, f"{best.alone} messages fit it alone", best.alone)
+            fitting = "1 message fits" if best.alone == 1 else f"{best.alone:,} messages fit"
+            return Choice(best.version, f"{fitting} it alone", best.alone)
         others = [side for side in self.sides if side is not best]
         return Choice(best.version, "it fits as well as any, and is the newest" if others else "it fits best")
 
@@ -160,7 +168,7 @@ class Checker:
                 self._troubles.append(item)
                 continue
             message = parsed(item)
-            if message is None:
+            if message is None or (message.endpoint is IMAGE and self._is_foreign(message)):
                 self.others += 1
                 continue
             self.messages += 1
@@ -195,6 +203,12 @@ class Checker:
             observed={name: host.observed() for name, host in self._hosts.items()},
         )
 
+    def _is_foreign(self, message: Parsed) -> bool:
+        """Whether it is somebody else's picture: its URL has the ending of our images, and no host of ours."""
+        if message.exchange.endpoint is IMAGE or message.host == image_host():
+            return False
+        return not any(host.jobs.has_images_at(message.host) for host in self._hosts.values())
+
     def _host_of(self, message: Parsed) -> _Host:
         name = message.host
         if message.endpoint is CALLBACK:
@@ -206,8 +220,11 @@ class Checker:
                 return owner
             name = next(iter(self._hosts), "") if len(self._hosts) == 1 else ""
         elif message.endpoint is IMAGE:
-            name = next(iter(self._hosts), name)
+            name = next(iter(self._hosts), "")
         host = self._hosts.get(name)
+        if host is None and len(self._hosts) >= MOST_HOSTS:
+            name = ""
+            host = self._hosts.get(name)
         if host is None:
             host = self._hosts[name] = _Host(name, self._candidates)
         return host

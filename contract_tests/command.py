@@ -6,11 +6,12 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from contract_tests.patch import Patcher
 
 _EXIT_USAGE = 2
+_WITHOUT_COVERAGE = {"junit", "sarif", "github"}
+# They tell of mistakes, and have no place for what went well.
 _ENDPOINTS = [endpoint.value for endpoint in Endpoint if endpoint is not Endpoint.IMAGE]
 
 
@@ -86,15 +89,20 @@ def check(
     Hold recordings against the contract: HAR, VCR.py cassettes, JSON Lines, the journal of the emulator, single bodies.
 
     PATH is a file, a folder or - (standard input); gzip and zstd are unpacked. Exit code 0: nothing is as bad as
-    --fail-on; 1: something is; 2: it cannot be used; 3: nothing in it is about this API, which is never green.
+    --fail-on; 1: something is, or parts cannot be read; 2: it cannot be used; 3: nothing in it is about this API, which
+    is never green.
     """  # fmt: skip
     from contract_tests import policy, readers
     from contract_tests.checker import Checker
     from contract_tests.coverage import Coverage
     from contract_tests.patch import Patcher
+    from contract_tests.reports.masking import without
+    from contract_tests.secrets import SentSecrets
 
-    if contract != "auto" and contract not in versions():
-        raise click.BadParameter(f"expected auto, {', '.join(versions())}; got {contract!r}", param_hint="--contract")
+    version = _version(contract)
+    if with_coverage and format_ in _WITHOUT_COVERAGE:
+        words = f"--coverage: expected a format that can show it (text, json, markdown, html), got {format_}"
+        raise click.UsageError(words)
     for option, given in (("--write-scenario", scenario_file), ("--client", client_name)):
         if given is not None and "-" in paths:
             raise click.ClickException(f"{option}: expected files, which can be read twice; got standard input")
@@ -104,15 +112,16 @@ def check(
     patcher = Patcher(candidates) if patch_file is not None else None
     observers = [observer for observer in (coverage, patcher) if observer is not None]
     try:
-        checker = Checker(None if contract == "auto" else contract, policy.load(policy_file), observers=observers)
+        checker = Checker(version, policy.load(policy_file), observers=observers)
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     said = Endpoint(endpoint) if endpoint else None
     unreadable = []
+    sent = SentSecrets()
     for path in paths:
         try:
             with _progress(path, checker) as advance:
-                checker.feed(readers.read(path, endpoint=said, advance=advance))
+                checker.feed(sent.of(readers.read(path, endpoint=said, advance=advance)))
         except Unreadable as error:
             unreadable.append(str(error))
     for problem in unreadable:
@@ -124,9 +133,10 @@ def check(
     if coverage is not None:
         report = replace(report, coverage=coverage.of(chosen))
     if patcher is not None and patch_file is not None:
-        _write_patches(patcher, chosen, patch_file)
+        _write_patches(patcher, chosen, patch_file, sent.seen)
     if client is not None:
         report = replace(report, effects=_effects(client, report, paths, said))
+    report = without(report, sent.seen)
     if patch_file == Path("-") and output is None:
         output = Path(os.devnull)
     code = publish(report, format_, output, Severity(fail_on), ", ".join(str(Place(path, 0)) for path in paths))
@@ -135,6 +145,12 @@ def check(
 
         write_drift(report, paths, said, scenario_file)
     sys.exit(max(code, _EXIT_USAGE) if unreadable else code)
+
+
+def _version(contract: str) -> str | None:
+    if contract != "auto" and contract not in versions():
+        raise click.BadParameter(f"expected auto, {', '.join(versions())}; got {contract!r}", param_hint="--contract")
+    return None if contract == "auto" else contract
 
 
 def _found(name: str) -> Any:
@@ -157,8 +173,10 @@ def _effects(client: Any, report: Report, paths: tuple[str, ...], said: Endpoint
         raise click.BadParameter(str(error), param_hint="--client") from None
 
 
-def _write_patches(patcher: Patcher, contracts: Mapping[str, str], file: Path) -> None:
-    text = json.dumps([patch.as_json() for patch in patcher.patches(contracts)], indent=2)
+def _write_patches(patcher: Patcher, contracts: Mapping[str, str], file: Path, secrets: Collection[str]) -> None:
+    from contract_tests.reports.masking import without
+
+    text = json.dumps(without([patch.as_json() for patch in patcher.patches(contracts)], secrets), indent=2)
     if file == Path("-"):
         click.echo(text)
     else:
@@ -259,20 +277,24 @@ def record(
     from mock_server.http.reader import Limits
     from mock_server.http.runner import run
 
-    if not upstream.startswith(("http://", "https://")):
-        raise click.BadParameter(f"expected an http or https URL, got {upstream!r}", param_hint="--upstream")
-    checker = Checker(None if contract == "auto" else contract)
+    for option, url in (("--upstream", upstream), ("--public-url", public_url)):
+        if url is not None and not _is_web(url):
+            raise click.BadParameter(f"expected an http or https URL with a host, got {url!r}", param_hint=option)
+    checker = Checker(_version(contract))
     pseudonyms = Pseudonyms()
     lock = threading.Lock()
     with ExitStack() as stack:
-        writer = stack.enter_context(Writer(output))
+        try:
+            writer = stack.enter_context(Writer(output, redact=False))  # it is redacted once, for the check as well
+        except OSError as error:
+            raise click.ClickException(f"{output}: cannot be written to: {error.strerror or error}") from None
 
         def note(exchange: Exchange) -> None:
             clean = redacted(exchange, pseudonyms)
             with lock:
-                writer.write(clean)
+                place = writer.write(clean)
                 before = checker.noted()
-                checker.feed([clean])
+                checker.feed([clean._replace(place=place)])
                 click.echo(_line(clean, checker.noted() - before))
 
         proxy = Proxy(upstream, note, timeout=timeout, public_url=public_url)
@@ -287,7 +309,18 @@ def record(
             run(proxy, host, port, limits=Limits(), workers=16, on_ready=ready)
         except OSError as error:
             raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    sys.exit(publish(checker.report(), "text", None, Severity.ERROR, str(output)))
+    code = publish(checker.report(), "text", None, Severity.ERROR, str(output))
+    if proxy.lost:
+        click.echo(f"fluxmock: {proxy.lost} exchanges could not be recorded", err=True)
+    sys.exit(max(code, _EXIT_USAGE) if proxy.lost else code)
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        return False
 
 
 def _line(exchange: Exchange, new_findings: int) -> str:

@@ -149,10 +149,18 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something in a recording that could not be read, while the rest could: where, and why."""
+    """
+    Something in a recording that could not be read, while the rest could.
+
+    Args:
+        place: where.
+        why: what was expected and what came.
+        times: how many it stands for.
+    """
 
     place: Place
     why: str
+    times: int = 1
 
 
 Recorded = Iterator[Exchange | Trouble]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +12,10 @@ from typing import NamedTuple
 from contract_tests.exchanges import Place
 
 _EXAMPLE_LIMIT = 120
+MOST_KINDS = 1000
+"""Kinds of findings that are told apart, of one host. Any number of new names must not fill the memory."""
+MOST_AT_A_PLACE = 20
+"""Of these, how many of one rule may be at one place: so many values that nobody knows are no longer news."""
 
 
 class Severity(StrEnum):
@@ -94,6 +99,8 @@ def _rules(*rules: Rule) -> Mapping[str, Rule]:
 
 RULES = _rules(
     Rule("body/not-json", "the body is no JSON", True, "look at status and Content-Type before you parse"),
+    Rule("body/content-type", "JSON came under a Content-Type that is not JSON's", True,
+         "parse the body whatever its Content-Type is", Severity.WARNING),
     Rule("field/missing", "a required field is gone", True, "read it with a default, and cope without it"),
     Rule("field/unknown", "a field came that the contract does not know", False,
          "ignore it, or take it over with --patch"),
@@ -101,7 +108,7 @@ RULES = _rules(
     Rule("value/unknown", "a value came that is not a known one", True, "treat an unknown status as not final"),
     Rule("value/constraint", "a value breaks a rule about its form", True, "do not rely on its form"),
     Rule("status/unknown", "an HTTP status that the contract does not know", True,
-         "take any 4xx as refused, any 5xx as worth a retry"),
+         "take any 2xx as accepted, any 4xx as refused, any 5xx as worth a retry"),
     Rule("message/changed", "an error has another message", False, "tell errors apart by status, not by message"),
     Rule("request/accepted", "a request was accepted that the contract forbids", False,
          "do not rely on its being refused"),
@@ -111,6 +118,10 @@ RULES = _rules(
     Rule("job/order", "a job went from one status to another that cannot follow", True,
          "never take a final status back"),
     Rule("job/ids", "ids of the same job differ", True, "keep to the id that the submission gave", Severity.WARNING),
+    Rule("job/reused", "two orders were given the same job id", True, "tell your orders apart by an id of your own",
+         Severity.WARNING),
+    Rule("job/result", "a finished job has another result when it is fetched again", True,
+         "keep the result that came first", Severity.WARNING),
     Rule("job/hook", "a webhook's body differs from the final fetch", True,
          "take a webhook as a hint, and fetch the result"),
     Rule("job/image-host", "an image lies on another host", True, "allow the new host wherever you download"),
@@ -131,6 +142,8 @@ RULES = _rules(
     Rule("verify/job-failed", "an ordinary job failed", False, "read its reason, and run again", Severity.WARNING),
     Rule("verify/unfinished", "a job did not end in time", False, "run again with more patience", Severity.WARNING),
     Rule("verify/image", "an image is not what its job says", True, "check what you download"),
+    Rule("verify/stopped", "the run ended before its plan was done", False, "mend what ended it, and run again",
+         Severity.ERROR),
     Rule("verify/hook", "a webhook did not come", True, "do not rely on it; poll as well", Severity.WARNING),
 )  # fmt: skip
 """Every kind of finding, by id."""
@@ -232,19 +245,36 @@ class _Count:
 
 
 class Tally:
-    """Counts notes of the same kind."""
+    """
+    Counts notes of the same kind.
+
+    What comes after `MOST_KINDS`, or `MOST_AT_A_PLACE`, is counted all the same, but under one note for many.
+    """
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, ...], _Count] = {}
+        self._at_places: Counter[tuple[str, ...]] = Counter()
 
     def note(self, note: Note, place: Place) -> None:
         """Count one."""
-        key = note[:4]
-        count = self._counts.get(key)
+        count = self._counts.get(note[:4])
         if count is None:
-            self._counts[key] = _Count(note, place)
+            note = self._told_apart(note)
+            count = self._counts.get(note[:4])
+        if count is None:
+            self._counts[note[:4]] = _Count(note, place)
+            self._at_places[note[:3]] += 1
         else:
             count.times += 1
+
+    def _told_apart(self, note: Note) -> Note:
+        """Return a note of a new kind, or the one that stands for it where there are too many."""
+        if len(self._counts) >= MOST_KINDS:
+            # As loud as it is: what is sure does not go under in what was only assumed.
+            return note._replace(pointer="", message=f"more of it than are told one by one ({note.fact.confidence})")
+        if self._at_places[note[:3]] >= MOST_AT_A_PLACE:
+            return note._replace(message="more of it than are told one by one")
+        return note
 
     def __len__(self) -> int:
         return len(self._counts)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from contract_tests.exchanges import CALLBACK, FETCH, GENERATE, Endpoint, Place
+from contract_tests.exchanges import CALLBACK, EDITS, FETCH, GENERATE, Endpoint, Exchange, Place
 from contract_tests.findings import NOTHING, Confidence, Fact, Note, Tally, as_example
 from contract_tests.messages import Parsed, is_submission
 from contract_tests.shapes import kind, pointer_of
@@ -22,6 +22,8 @@ MOST_JOBS = 50_000
 """Jobs that are followed at once. The oldest is let go for a new one, so that memory stays flat."""
 MOST_BYTES = 32 * 1024 * 1024
 """Bytes of bodies that are kept of all of them: a prompt may have a megabyte."""
+
+_MOST_IMAGE_HOSTS = 100
 
 _STATES = frozenset(state.value for state in JobState)
 _FINAL = frozenset(state.value for state in JobState if state.final)
@@ -39,12 +41,29 @@ def _reachable() -> frozenset[tuple[str, str]]:
 _REACHABLE = _reachable()
 
 
+class _Moment(NamedTuple):
+    """When an answer was made: some time between `began` and `ended`, where the recording says so."""
+
+    file: str
+    began: float | None
+    ended: float | None
+
+    def precedes(self, later: _Moment) -> bool:
+        """Whether it was for sure before `later`, of which the recording tells later."""
+        if self.ended is None or later.began is None:
+            return self.file == later.file
+        return self.ended <= later.began
+
+
 @dataclass(slots=True)
 class _Story:
     place: Place
     ordered: dict[str, Any] | None = None
     endpoint: Endpoint | None = None
+    ordered_at: _Moment | None = None
     state: str | None = None
+    state_at: _Moment | None = None
+    image: str | None = None
     fetched: Any = None
     hooked: Any = None
     kept: int = 0
@@ -74,7 +93,8 @@ class JobBook:
 
     def __init__(self, host: str, tallies: Mapping[str, Tally]) -> None:
         self._tallies = tallies
-        self._image_hosts = urlsplit(_product()["origins"]["images"]).netloc, host  # an emulator has its own
+        self._image_hosts = image_host(), host  # an emulator has its own
+        self._other_image_hosts: set[str] = set()
         self._image_origins = tuple(f"{scheme}://{name}/" for scheme in ("https", "http") for name in self._image_hosts)
         self._stories: dict[str, _Story] = {}
         self._kept = 0
@@ -89,12 +109,16 @@ class JobBook:
         if message.endpoint is CALLBACK:
             if isinstance(message.request, dict):
                 self._result(message, message.request, None, hooked=True)
-        elif message.exchange.status == 200 and isinstance(message.response, dict):
+        elif _accepted(message.exchange.status) and isinstance(message.response, dict):
             if message.endpoint is FETCH:
                 asked = message.request.get("jobId") if message.request else None
                 self._result(message, message.response, asked, hooked=False)
             elif is_submission(message.endpoint):
                 self._submission(message)
+
+    def has_images_at(self, host: str) -> bool:
+        """Whether results of jobs lie at `host`, or did in one that was seen."""
+        return host in self._image_hosts or host in self._other_image_hosts
 
     def close(self) -> None:
         """End the recording."""
@@ -105,24 +129,36 @@ class JobBook:
     def _begun(self, job_id: str, place: Place) -> _Story:
         story = self._stories[job_id] = _Story(place)
         self.seen += 1
-        while len(self._stories) > MOST_JOBS or (self._kept > MOST_BYTES and len(self._stories) > 1):
-            oldest = self._stories.pop(next(iter(self._stories)))
-            self._kept -= oldest.kept
-            self._end(oldest)
-            self.let_go += 1
+        self._make_room()
         return story
 
-    def _keep(self, story: _Story, body: bytes | None) -> None:
-        size = len(body or b"")
+    def _make_room(self) -> None:
+        while len(self._stories) > MOST_JOBS or (self._kept > MOST_BYTES and len(self._stories) > 1):
+            self._let_go(next(iter(self._stories)))
+            self.let_go += 1
+
+    def _let_go(self, job_id: str) -> None:
+        story = self._stories.pop(job_id)
+        self._kept -= story.kept
+        self._end(story)
+
+    def _keep(self, story: _Story, size: int) -> None:
         story.kept += size
         self._kept += size
 
     def _submission(self, message: Parsed) -> None:
         job_id = job_id_of(message.response)
         if job_id is not None:
+            now = _moment_of(message.exchange)
+            before = self._stories.get(job_id)
+            if before is not None and before.ordered_at is not None and _are_two(before.ordered_at, now):
+                seen = message.exchange.place, message.endpoint.response
+                words = "expected an id of its own, got that of another order"
+                self._say(seen, "job/reused", words, "data", fact=NOTHING, example=job_id)
+                self._let_go(job_id)
             story = self._stories.get(job_id) or self._begun(job_id, message.exchange.place)
-            story.ordered, story.endpoint = message.request, message.endpoint
-            self._keep(story, message.exchange.request_body)
+            story.ordered, story.endpoint, story.ordered_at = message.request, message.endpoint, now
+            self._keep(story, len(message.exchange.request_body or b""))
             self.times.ordered(story.when, message.exchange)
 
     def _result(self, message: Parsed, value: dict[str, Any], asked: object, *, hooked: bool) -> None:
@@ -144,15 +180,26 @@ class JobBook:
             self.times.hooked(story.when, message.exchange)
         elif state != before or state in _FINAL:
             self.times.fetched(story.when, state, message.exchange)
-        if before is not None and before != state and not hooked and (before, state) not in _REACHABLE:
-            self._say(seen, "job/order", f"{before}, and later {state}", "status", example=job_id)
         ended = before in _FINAL
-        if not ended:
-            story.state = state
+        if state != before:
+            self._move(seen, story, state, job_id, _moment_of(message.exchange), hooked=hooked)
         if state in _FINAL:
             if not ended and state == _SUCCESS and isinstance(data, dict):
                 self._outcome(seen, story, data)
+            if not hooked and state == _SUCCESS and isinstance(data, dict):
+                self._same_image(seen, story, data.get("imageUrl"))
             self._compare(seen, story, message, value, hooked=hooked)
+
+    def _move(self, seen: _Seen, story: _Story, state: str, job_id: str, now: _Moment, *, hooked: bool) -> None:
+        """Take a job to another state, if `now` is not before it came into the one that it is in."""
+        before = story.state
+        if not hooked and before is not None and (before, state) not in _REACHABLE:
+            # A slow answer is overtaken by another, and files are not read in the order of time: that is no way back.
+            if story.state_at is not None and not story.state_at.precedes(now):
+                return
+            self._say(seen, "job/order", f"{before}, and later {state}", "status", example=job_id)
+        if before not in _FINAL:
+            story.state, story.state_at = state, now
 
     def _other_id(self, seen: _Seen, got: object, *path: str) -> None:
         if isinstance(got, str):
@@ -166,7 +213,8 @@ class JobBook:
         if not expects_hook:
             return
         if (story.hooked if hooked else story.fetched) is None:
-            self._keep(story, message.exchange.request_body if hooked else message.exchange.response_body)
+            body = message.exchange.request_body if hooked else message.exchange.response_body
+            self._keep(story, len(body or b""))
         if hooked:
             story.hooked = value
         else:
@@ -186,7 +234,7 @@ class JobBook:
         mode = str(ordered.get("mode"))
         known = _product()["modes"].get(mode)
         if known is not None:
-            self._price(seen, mode, known, data.get("quota"))
+            self._price(seen, mode, known, data.get("quota"), edited=story.endpoint is EDITS)
             self._echo(seen, "mode", known["reported_as"], data, fact=_about(mode, "reported_as"))
         self._echo(seen, "prompt", ordered.get("prompt"), data)
         if story.endpoint is GENERATE and "aspect_ratio" not in ordered:
@@ -200,10 +248,21 @@ class JobBook:
         except ValueError:
             return
         if parts.netloc not in self._image_hosts:
+            if len(self._other_image_hosts) < _MOST_IMAGE_HOSTS:
+                self._other_image_hosts.add(parts.netloc.rpartition("@")[2].lower())
             words = f"expected an image at {self._image_hosts[0]}, got one at {parts.hostname}"
             self._say(seen, "job/image-host", words, "data", "imageUrl", fact=_IMAGES)
 
-    def _price(self, seen: _Seen, mode: str, known: dict[str, Any], quota: object) -> None:
+    def _same_image(self, seen: _Seen, story: _Story, url: object) -> None:
+        if not isinstance(url, str):
+            return
+        if story.image is None:
+            story.image = url
+            self._keep(story, len(url))
+        elif story.image != url:
+            self._say(seen, "job/result", "expected the image of the first fetch", "data", "imageUrl", example=url)
+
+    def _price(self, seen: _Seen, mode: str, known: dict[str, Any], quota: object, *, edited: bool) -> None:
         try:
             charged = _amount(str(quota))
         except InvalidOperation:
@@ -211,6 +270,9 @@ class JobBook:
         if charged != _amount(str(known["price"])):
             words = f"{mode}: expected {known['price']} quota units, got {charged}"
             fact = _about(mode, "price")
+            if edited:
+                # No source gives prices of edits: that they cost what a generation costs is assumed.
+                fact = fact._replace(sources=(), confidence=Confidence.ASSUMED)
             self._say(seen, "job/price", words, "data", "quota", fact=fact, example=quota)
 
     def _echo(
@@ -238,6 +300,22 @@ class JobBook:
             tally.note(Note(rule, message, pointer_of(path), words, said, shown), place)
 
 
+def _accepted(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
+def _moment_of(exchange: Exchange) -> _Moment:
+    began = exchange.at
+    return _Moment(exchange.place.file, began, None if began is None else began + (exchange.elapsed or 0.0))
+
+
+def _are_two(one: _Moment, other: _Moment) -> bool:
+    """Whether two orders are two: a folder may hold the same one twice, recorded in two ways."""
+    if one.began is None or other.began is None:
+        return one.file == other.file
+    return one.began != other.began
+
+
 _HOOK_IS_FETCH = Fact("callback.request.json", "", ("S3", "S5"), Confidence.DOCUMENTED)
 _IMAGES = Fact("product.json", "/origins/images", ("S1",), Confidence.OBSERVED)
 _amount = lru_cache(maxsize=1024)(Decimal)
@@ -261,6 +339,12 @@ def _about(mode: str, what: str) -> Fact:
 @cache
 def _product() -> Any:
     return resources.load("product.json")
+
+
+def image_host() -> str:
+    """Return the host at which the contract says that images lie."""
+    origin: str = _product()["origins"]["images"]
+    return urlsplit(origin).netloc
 
 
 def job_id_of(value: dict[str, Any]) -> str | None:

@@ -28,6 +28,8 @@ from mock_server.contract import Contract, contract
 from mock_server.errors import ApiError
 
 _CALLS = (GENERATE, EDITS, FETCH)
+_ABOUT_CALLS = frozenset({"OPTIONS", "HEAD"})
+# Methods that ask whether a call would be allowed, or for headers alone: they are no calls.
 
 
 class NotJson(NamedTuple):
@@ -69,7 +71,7 @@ def parsed(exchange: Exchange) -> Parsed | None:
     """Read an exchange; None when it is not about this API."""
     target = target_of(exchange.url)
     endpoint = exchange.endpoint or target.endpoint
-    if endpoint is None:
+    if endpoint is None or exchange.method in _ABOUT_CALLS:
         return None
     body = exchange.response_body
     if endpoint is CALLBACK:
@@ -156,6 +158,7 @@ class MessageCheck:
             kinds is not None
             and message.exchange.status == 200
             and type(message.response) is dict
+            and _says_json(message.exchange.response_headers.get("content-type"))
             and kinds[1].knows(message.response)
             and (message.request is None or kinds[0].accepts(message.request))
         )
@@ -166,7 +169,13 @@ class MessageCheck:
         status = message.exchange.status
         if status is None or message.endpoint is IMAGE:
             return []
-        return self._acceptance(message) if 200 <= status < 300 else self._refusal(message, status)
+        notes = self._acceptance(message) if 200 <= status < 300 else self._refusal(message, status)
+        said = message.exchange.response_headers.get("content-type")
+        if message.response_seen and not isinstance(message.response, NotJson) and not _says_json(said):
+            fact = kind(self.version, message.endpoint.response).alternatives[0].fact(())
+            words = "expected JSON under application/json, got it under another Content-Type"
+            notes.append(Note("body/content-type", message.endpoint.response, "", words, fact, as_example(said)))
+        return notes
 
     def _body(self, name: str, value: Any) -> list[Note]:
         of_name = kind(self.version, name)
@@ -177,6 +186,8 @@ class MessageCheck:
 
     def _acceptance(self, message: Parsed) -> list[Note]:
         notes = self._body(message.endpoint.response, message.response) if message.response_seen else []
+        if message.exchange.status != 200:
+            notes.append(self._other_status(message, message.exchange.status))
         name = message.endpoint.request
         if message.request is not None and not self.contract.accepts(name, message.request):
             notes += [
@@ -189,9 +200,7 @@ class MessageCheck:
         notes: list[Note] = []
         known = self._http.get(str(status))
         if known is None:
-            fact = Fact("error.response.json", "/x-http", ("S2",), Confidence.DOCUMENTED)
-            expected = f"expected 200, {', '.join(self._http)}; got {status}"
-            notes.append(Note("status/unknown", message.endpoint.response, "", expected, fact, str(status)))
+            notes.append(self._other_status(message, status))
         if message.response_seen and status >= 400:
             notes += self._body("error.response", message.response)
             notes += self._message(status, known, message.response)
@@ -200,6 +209,11 @@ class MessageCheck:
             fact = kind(self.version, name).alternatives[0].fact(())
             notes.append(Note("request/refused", name, "", "answered 400, although the contract allows it", fact))
         return notes
+
+    def _other_status(self, message: Parsed, status: int | None) -> Note:
+        fact = Fact("error.response.json", "/x-http", ("S2",), Confidence.DOCUMENTED)
+        expected = f"expected 200, {', '.join(self._http)}; got {status}"
+        return Note("status/unknown", message.endpoint.response, "", expected, fact, str(status))
 
     def _message(self, status: int, known: Any, value: Any) -> list[Note]:
         text = value.get("message") if isinstance(value, dict) else None
@@ -210,6 +224,12 @@ class MessageCheck:
         fact = Fact("error.response.json", pointer, tuple(said["x-source"]), Confidence(said["x-confidence"]))
         expected = f"status {status}: expected {said['text']!r}"
         return [Note("message/changed", "error.response", "/message", expected, fact, as_example(text))]
+
+
+@lru_cache(maxsize=256)
+def _says_json(content_type: str | None) -> bool:
+    """Whether a Content-Type is JSON's; one that was not recorded says nothing against it."""
+    return not content_type or "json" in bodies.media_type(content_type)
 
 
 def is_submission(endpoint: Endpoint) -> bool:

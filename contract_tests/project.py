@@ -12,6 +12,7 @@ from typing import Any
 from mock_server.errors import SettingsError
 
 _PROJECT = "pyproject.toml"
+_TABLES = ("rules", "client")
 
 
 def table(name: str, path: Path | None = None) -> tuple[Any, str]:
@@ -25,7 +26,7 @@ def table(name: str, path: Path | None = None) -> tuple[Any, str]:
             pyproject.toml that has a table of fluxmock, from the current folder upwards; where there is none, {}.
 
     Raises:
-        SettingsError: the file cannot be read, or has no such table.
+        SettingsError: the file cannot be read, or has no such table; or the project has one that nobody reads.
     """
     full = f"[tool.fluxmock.{name}]"
     if path is None:
@@ -52,6 +53,9 @@ def _from_project(name: str, full: str) -> tuple[Any, str]:
     for folder in (here, *here.parents):
         path = folder / _PROJECT
         if path.is_file() and (ours := _ours(_read(path))):
+            for other, value in ours.items():
+                if isinstance(value, dict) and other not in _TABLES:
+                    raise SettingsError(f"{path}: [tool.fluxmock.{other}]: no such table; {known(other, _TABLES)}")
             return ours.get(name, {}), f"{path}: {full}"
     return {}, full
 

@@ -6,18 +6,21 @@ the client's receiver, and puts the client's address back into what it forwards.
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
+import logging
+import re
+import secrets
 import ssl
 import time
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from contract_tests.exchanges import Endpoint, Exchange, Part, Place
+from contract_tests.readers.contents import Packed, unpacked
 from mock_server import bodies
 from mock_server.errors import ApiError
 from mock_server.http.wire import WIRE, End, Wire
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 HOOKS = "/_hooks/"
+MOST_RECORDED = 32 << 20
+"""Bytes of a body, unpacked, that are recorded: a longer one is left out, and said to be."""
+
+_LOG = logging.getLogger(__name__)
+_HOOK_FIELD = re.compile(rb'name="?hookUrl"?(?:;[^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*\r\n')
 _ONE_HOP = frozenset(
     {
         "connection",
@@ -57,7 +65,8 @@ class Proxy:
 
     Args:
         upstream: origin of the API, such as https://api.ttapi.io.
-        note: told of every exchange, in the order in which they end; called by several threads.
+        note: told of every exchange, in the order in which they end; called by several threads. What it raises is
+            logged and counted, and never becomes the client's trouble.
         timeout: seconds to wait for the upstream.
         public_url: where the outside reaches this proxy; None leaves webhooks alone.
     """
@@ -75,8 +84,14 @@ class Proxy:
         self._timeout = timeout
         self._public_url = public_url.rstrip("/") if public_url else None
         self._numbers = itertools.count(1)
+        self._lock = Lock()
         self._hooks: dict[str, str] = {}
+        self._tokens: dict[str, str] = {}
+        slash = re.escape(f"{self._public_url}{HOOKS}").encode().replace(b"/", rb"\\?/")
+        self._ours = re.compile(slash + rb"([\w-]+)")
         self._tls: ssl.SSLContext | None = None
+        self.lost = 0
+        """Exchanges that could not be noted."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Forward one request, and answer it as it was answered."""
@@ -116,23 +131,24 @@ class Proxy:
         except (OSError, HTTPException) as problem:
             error = f"{type(problem).__name__}: {problem}"
         elapsed = time.perf_counter() - began
-        self._note(
-            Exchange(
-                place=Place("recording", next(self._numbers)),
-                method=method,
-                url=url,
-                request_headers={name.lower(): value for name, value in headers.items()},
-                request_body=asked or None,
-                parts=parts_of(headers.get("Content-Type", ""), asked),
-                status=answer.status if answer else None,
-                response_headers={name.lower(): value for name, value in answer.headers} if answer else {},
-                response_body=_decoded(answer) if answer else None,
-                at=round(began_at, 3),
-                elapsed=round(elapsed, 4),
-                error=error or ("the body broke off" if answer and answer.missing else ""),
-                endpoint=endpoint,
-            )
+        asked_of = Exchange(
+            place=Place("recording", next(self._numbers)),
+            method=method,
+            url=url,
+            request_headers={name.lower(): value for name, value in headers.items()},
+            request_body=asked or None,
+            parts=parts_of(headers.get("Content-Type", ""), asked),
+            at=round(began_at, 3),
+            elapsed=round(elapsed, 4),
+            error=error,
+            endpoint=endpoint,
         )
+        try:
+            self._note(_recordable(asked_of, answer))
+        except Exception as problem:  # noqa: BLE001
+            # Whatever it is, the API has done its work: a client that saw a failure would order, and pay, again.
+            self.lost += 1
+            _LOG.error("exchange %d was not recorded: %s: %s", asked_of.place.number, type(problem).__name__, problem)
         if answer is None:
             # The client is to see what we saw: no answer, and the end of the connection.
             environ[WIRE] = Wire(silent=True, end=End.RESET if "reset" in error.lower() else End.CLOSE)
@@ -168,12 +184,12 @@ class Proxy:
 
     def _with_their_hooks(self, body: bytes) -> bytes:
         """Put the client's own hook URLs back, wherever a body names ours."""
-        if HOOKS.encode() not in body:
-            return body
-        for token, theirs in tuple(self._hooks.items()):
-            ours = json.dumps(f"{self._public_url}{HOOKS}{token}").encode()
-            body = body.replace(ours, json.dumps(theirs, ensure_ascii=False).encode())
-        return body
+
+        def theirs(found: re.Match[bytes]) -> bytes:
+            known = self._hooks.get(found[1].decode())
+            return found[0] if known is None else json.dumps(known, ensure_ascii=False)[1:-1].encode()
+
+        return self._ours.sub(theirs, body) if self._hooks else body
 
     def _with_our_hook(self, content_type: str, body: bytes) -> bytes:
         if self._public_url is None or b"hookUrl" not in body:
@@ -181,12 +197,27 @@ class Proxy:
         theirs = _hook_url(content_type, body)
         if theirs is None:
             return body
-        token = str(len(self._hooks) + 1)
-        self._hooks[token] = theirs
-        ours = f"{self._public_url}{HOOKS}{token}"
+        ours = f"{self._public_url}{HOOKS}{self._token(theirs)}"
         if bodies.media_type(content_type) == bodies.MULTIPART:
-            return body.replace(theirs.encode(), ours.encode(), 1)
+            return _with_field(body, theirs.encode(), ours.encode())
         return json.dumps(json.loads(body) | {"hookUrl": ours}, ensure_ascii=False).encode()
+
+    def _token(self, theirs: str) -> str:
+        """Return what stands for a hook URL; nobody can guess it."""
+        with self._lock:
+            token = self._tokens.get(theirs)
+            if token is None:
+                token = self._tokens[theirs] = secrets.token_urlsafe(16)
+                self._hooks[token] = theirs
+            return token
+
+
+def _with_field(body: bytes, theirs: bytes, ours: bytes) -> bytes:
+    """Replace a multipart body's hookUrl, and nothing else that reads like it."""
+    for field in _HOOK_FIELD.finditer(body):
+        if body.startswith(theirs + b"\r\n--", field.end()):
+            return body[: field.end()] + ours + body[field.end() + len(theirs) :]
+    return body
 
 
 def parts_of(content_type: str, body: bytes) -> tuple[Part, ...] | None:
@@ -225,14 +256,32 @@ def _request_headers(environ: WSGIEnvironment) -> dict[str, str]:
     return headers
 
 
-def _decoded(answer: _Answer) -> bytes:
-    coding = next((value.lower() for name, value in answer.headers if name.lower() == "content-encoding"), "")
+def _recordable(exchange: Exchange, answer: _Answer | None) -> Exchange:
+    """Return the exchange with its answer, both unpacked: what is packed may hide a secret, or be of any size."""
+    sent, left_out = _unpacked(exchange.request_body, exchange.request_headers, "request")
+    errors = [exchange.error, left_out]
+    if answer is None:
+        return exchange._replace(request_body=sent, error="; ".join(filter(None, errors)))
+    headers = {name.lower(): value for name, value in answer.headers}
+    received, left_out = _unpacked(answer.body, headers, "answer")
+    errors += ["the body broke off" if answer.missing else "", left_out]
+    return exchange._replace(
+        request_body=sent,
+        status=answer.status,
+        response_headers=headers,
+        response_body=received,
+        error="; ".join(filter(None, errors)),
+    )
+
+
+def _unpacked(body: bytes | None, headers: Mapping[str, str], what: str) -> tuple[bytes | None, str]:
     try:
-        if coding == "gzip":
-            return gzip.decompress(answer.body)
-        return zlib.decompress(answer.body) if coding == "deflate" else answer.body
-    except (OSError, EOFError, zlib.error):
-        return answer.body
+        plain = unpacked(body, headers)
+    except Packed as problem:
+        return None, f"the {what}'s body is left out: {problem}"
+    if plain is not None and len(plain) > MOST_RECORDED:
+        return None, f"the {what}'s body is left out: it is longer than {MOST_RECORDED >> 20} MiB"
+    return plain, ""
 
 
 def _quoted(path: str) -> str:

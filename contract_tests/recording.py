@@ -3,43 +3,35 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit, urlunsplit
+from typing import Any, BinaryIO
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit, urlunsplit
 
 import orjson
 
-from contract_tests.exchanges import Endpoint, Exchange, Part
+from contract_tests import secrets as secrets_in
+from contract_tests.exchanges import Endpoint, Exchange, Part, Place, target_of
 from mock_server import bodies
 from mock_server.errors import ApiError
 
-SHORTEST = 8
-"""Characters that a secret needs to be looked for in other places than its own: a shorter one could be any word."""
-
+SHORTEST = secrets_in.SHORTEST
 VERSION = 1
 
-_SECRET = re.compile(r"key|token|secret|auth(?!ority|enticate)|cookie|passw", re.IGNORECASE)
-_PSEUDONYM = re.compile("key-[0-9a-f]{16}")
-_HOOK = re.compile(r"hook_?url|call_?back|notify_?(?:url|hook)", re.IGNORECASE)
-_NAMED = re.compile(
-    rb'("[^"\\]{0,80}?(?:key|token|secret|auth|cookie|passw)[^"\\]{0,80}"\s*:\s*")((?:[^"\\]|\\.)*)', re.IGNORECASE
-)
+_NAMED = re.compile(rb'"([^"\\]{1,160})"\s*:\s*"((?:[^"\\]|\\.)*)', re.DOTALL)
 # A field in what is no JSON, but looks like a piece of it.
-_HOOK_NAMED = re.compile(rb'("(?:hook_?url|call_?back)[^"]{0,80}"\s*:\s*")((?:[^"\\]|\\.)*)', re.IGNORECASE)
-_LOGIN = re.compile(rb"://([^/\s\"'@:?#]{1,200}):([^/\s\"'@?#]{1,200})@")
-_PARAMETER = re.compile(
-    rb"[?&][\w.%-]{0,80}?(?:key|token|secret|auth|cookie|passw)[\w.%-]{0,80}=([^&#\s\"'\\]{1,4096})", re.IGNORECASE
-)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_SET_COOKIE = re.compile(r"(?:^|, )[^=;,\s]+=([^;,]*)")
+_URLS = re.compile(r"https?://([^/?#\s\"'<>\\]+)(?:[^\s\"'<>]*[^\s\"'<>.,:;!?)\]}])?", re.IGNORECASE)
+_MULTIPART = re.compile(rb"\s*--([^\s\"]{1,70})[ \t]*\r?\n[Cc]ontent-")
+_MOST_REMEMBERED = 16
+# Secrets of headers, and hosts of hooks, that are looked for in the exchanges to come.
 
 
 class Pseudonyms:
@@ -53,6 +45,9 @@ class Pseudonyms:
     def __init__(self, salt: bytes | None = None) -> None:
         self._salt = secrets.token_bytes(32) if salt is None else salt
         self._made: set[str] = set()
+        self._lock = Lock()
+        self._seen: dict[str, None] = {}
+        self._hook_hosts: dict[str, None] = {}
 
     def __call__(self, secret: str) -> str:
         """Return the pseudonym of `secret`; a pseudonym stays what it is."""
@@ -63,6 +58,25 @@ class Pseudonyms:
         if len(self._made) < 100_000:
             self._made.add(name)
         return name
+
+    def remember(self, sent: Iterable[str]) -> frozenset[str]:
+        """Take in secrets that a client sent, and return these and the last ones before them."""
+        with self._lock:
+            return frozenset(_remembered(self._seen, (one for one in sent if len(one) >= secrets_in.SHORTEST)))
+
+    def remember_hooks(self, hosts: Iterable[str]) -> frozenset[str]:
+        """Take in hosts that hooks are on, with their ports, and return these and the last ones before them."""
+        with self._lock:
+            return frozenset(_remembered(self._hook_hosts, hosts))
+
+
+def _remembered(kept: dict[str, None], new: Iterable[str]) -> Iterable[str]:
+    for one in new:
+        kept.pop(one, None)
+        kept[one] = None
+    while len(kept) > _MOST_REMEMBERED:
+        del kept[next(iter(kept))]
+    return kept
 
 
 class Writer:
@@ -81,19 +95,21 @@ class Writer:
         self._lock = Lock()
         self._pseudonyms = (pseudonyms or Pseudonyms()) if redact else None
         self._file = Path(path).open("a+b", buffering=0)  # noqa: SIM115 - close() closes it
-        size = self._file.seek(0, os.SEEK_END)
-        if size:
-            self._file.seek(size - 1)
-            if self._file.read(1) != b"\n":
-                self._file.write(b"\n")
+        self._name = str(path)
+        self._lines, last = _lines_of(self._file)
+        if last not in b"\n":
+            self._file.write(b"\n")
+            self._lines += 1
 
-    def write(self, exchange: Exchange) -> None:
-        """Write one exchange down."""
+    def write(self, exchange: Exchange) -> Place:
+        """Write one exchange down; return where it is, if nobody else writes to the file."""
         line = as_line(exchange if self._pseudonyms is None else redacted(exchange, self._pseudonyms))
         with self._lock:
             rest = memoryview(line)
             while rest:
                 rest = rest[self._file.write(rest) :]
+            self._lines += 1
+            return Place(self._name, self._lines, self._lines)
 
     def close(self) -> None:
         """End the recording; `with` does it by itself."""
@@ -106,6 +122,17 @@ class Writer:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _lines_of(file: BinaryIO) -> tuple[int, bytes]:
+    """Return how many lines a file has, and its last byte."""
+    lines, last = 0, b""
+    rest = file.seek(0, os.SEEK_END)  # a device has no size, but may be read for ever
+    file.seek(0)
+    while rest > 0 and (chunk := file.read(min(rest, 1 << 20))):
+        rest -= len(chunk)
+        lines, last = lines + chunk.count(b"\n"), chunk[-1:]
+    return lines, last
 
 
 def as_line(exchange: Exchange) -> bytes:
@@ -164,10 +191,11 @@ def redacted(exchange: Exchange, pseudonyms: Pseudonyms) -> Exchange:
     """
     Return an exchange without its secrets, each replaced by its pseudonym.
 
-    Secrets are the values of headers, query parameters and fields, in JSON and in forms, whose names speak of a key,
-    token, secret, password, cookie or authorization; user, password and query values of hook URLs; and whatever a
-    header or a URL had of keys and passwords, of 8 characters or more, wherever else in the exchange it stands, be it
-    as it is, URL-encoded, escaped or in base64. The files of a multipart body are left out: only their sizes stay.
+    Secrets are the values of headers, query parameters and fields, in JSON and in forms, whose names speak of one
+    (`contract_tests.secrets`); of hook URLs all but scheme, domain and port, wherever a URL on their host stands; and
+    whatever a header or a URL had of keys and passwords, of 8 characters or more, wherever else in the exchange it
+    stands, be it as it is, URL-encoded, escaped or in base64. What was in the headers of a request is looked for in the
+    exchanges after it, too. The files of a multipart body are left out: only their sizes stay.
     """
     return _Redaction(exchange, pseudonyms).exchange()
 
@@ -176,22 +204,26 @@ class _Redaction:
     def __init__(self, exchange: Exchange, pseudonyms: Pseudonyms) -> None:
         self._given = exchange
         self._name = pseudonyms
-        seen: set[str] = set()
-        for name, value in (*exchange.request_headers.items(), *exchange.response_headers.items()):
-            if _is_secret(name):
-                seen.update(_secrets_in(name, value))
-        for data in (_bytes_of(exchange.url), exchange.request_body, exchange.response_body):
-            seen.update(_credentials_in(data or b""))
-        known = frozenset(secret for secret in seen if len(secret) >= SHORTEST)
-        self._known = _wanted(known) if known else None
+        seen = set(pseudonyms.remember(_sent_in(exchange.request_headers)))
+        seen.update(_sent_in(exchange.response_headers))
+        for data in (secrets_in.bytes_of(exchange.url), exchange.request_body, exchange.response_body):
+            seen.update(secrets_in.of_urls(data or b""))
+        self._finder = secrets_in.finder_of(frozenset(one for one in seen if len(one) >= secrets_in.SHORTEST))
+        self._is_hook = exchange.endpoint is Endpoint.CALLBACK
+        self._hosts = pseudonyms.remember_hooks([_host_of(exchange.url)] if self._is_hook else [])
 
     def exchange(self) -> Exchange:
+        known = self._hosts
+        clean = self._clean()
+        # A hook's host may stand before the field that tells it.
+        return clean if self._hosts == known else self._clean()
+
+    def _clean(self) -> Exchange:
         given = self._given
-        request_headers = self._headers(given.request_headers)
         body, parts = self._sent()
         return given._replace(
-            url=self._url(given.url, hook=given.endpoint is Endpoint.CALLBACK),
-            request_headers=request_headers,
+            url=self._url(given.url, hook=self._is_hook or self._on_hook_host(given.url)),
+            request_headers=self._headers(given.request_headers),
             request_body=body,
             parts=parts,
             response_headers=self._headers(given.response_headers),
@@ -200,58 +232,93 @@ class _Redaction:
         )
 
     def _elsewhere(self, text: str) -> str:
-        """Replace the secrets that were in headers and URLs."""
-        if self._known is None or not text:
+        """Replace the secrets that were in headers and URLs, and the URLs of hooks."""
+        text = self._finder.replaced(text, self._name)
+        if not self._hosts or "://" not in text:
             return text
-        names, pattern, _ = self._known
-        return pattern.sub(lambda found: self._name(names[found.group()]), text)
+        return _URLS.sub(
+            lambda found: self._hook_url(found[0]) if found[1].rpartition("@")[2] in self._hosts else found[0], text
+        )
 
     def _elsewhere_in(self, data: bytes) -> bytes:
-        if self._known is None or not data:
-            return data
-        names, _, pattern = self._known
-        return pattern.sub(lambda found: self._name(names[_text_of(found.group())]).encode(), data)
+        return self._finder.replaced_in(data, self._name)
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {self._elsewhere(name): self._header(name, value) for name, value in headers.items()}
 
     def _header(self, name: str, value: str) -> str:
-        if _is_secret(name):
+        if secrets_in.is_secret(name):
             scheme, space, rest = value.partition(" ")
             if space and scheme.lower() in {"bearer", "basic", "token"}:
                 return f"{scheme} {self._name(rest)}"
             return self._name(value)
-        return self._url(value) if _URL.match(value) else self._elsewhere(value)
+        return self._text(value)
 
     def _url(self, url: str, *, hook: bool = False) -> str:
-        """Redact a URL; of a hook's, all values of the query."""
+        """Redact a URL; of a hook's, everything but scheme, domain and port."""
+        if hook:
+            return self._hook_url(url)
         try:
             parts = urlsplit(url)
         except ValueError:
-            return self._name(url) if hook else self._elsewhere(url)
-        user, at, host = parts.netloc.rpartition("@")
-        netloc = f"{':'.join(self._name(unquote(word)) for word in user.split(':', 1))}{at}{host}"
-        query = "&".join(self._parameter(field, hook=hook) for field in parts.query.split("&"))
-        if (netloc, query) != (parts.netloc, parts.query):
-            url = urlunsplit(parts._replace(netloc=netloc, query=query))
+            return self._elsewhere(url)
+        netloc = self._netloc(parts.netloc)
+        query = "&".join(self._parameter(field) for field in parts.query.split("&"))
+        fragment = "&".join(self._parameter(field) for field in parts.fragment.split("&"))
+        if (netloc, query, fragment) != (parts.netloc, parts.query, parts.fragment):
+            url = urlunsplit(parts._replace(netloc=netloc, query=query, fragment=fragment))
         return self._elsewhere(url)
 
-    def _parameter(self, field: str, *, hook: bool) -> str:
+    def _netloc(self, netloc: str) -> str:
+        user, at, host = netloc.rpartition("@")
+        return f"{':'.join(self._name(unquote(word)) for word in user.split(':', 1))}{at}{host}"
+
+    def _hook_url(self, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return self._name(url)
+        if not parts.netloc:
+            return self._name(url)
+        user, at, host = self._netloc(parts.netloc).rpartition("@")
+        name, colon, port = host.partition(":")
+        path = f"/{self._name(unquote(parts.path[1:]))}" if parts.path else ""
+        query = "&".join(self._hook_parameter(field) for field in parts.query.split("&") if field)
+        netloc = f"{user}{at}{secrets_in.bare_host(name, self._name)}{colon}{port}"
+        clean = parts._replace(netloc=netloc, path=path, query=query, fragment=self._name(unquote(parts.fragment)))
+        # Its own host may well be another one now, by which it is known again.
+        self._hosts = self._name.remember_hooks(
+            host for host in (_host_of(url), _host_of(urlunsplit(clean))) if host != _host_of(self._given.url)
+        )
+        return self._finder.replaced(urlunsplit(clean), self._name)
+
+    def _hook_parameter(self, field: str) -> str:
         name, equals, value = field.partition("=")
-        plain = unquote(name)
-        if hook and not equals:
-            return self._name(plain)
-        if value and (hook or _is_secret(plain)):
-            return f"{name}={self._name(unquote(value.replace('+', ' ')))}"
-        if value and _HOOK.search(plain):
-            return f"{name}={quote(self._url(unquote(value.replace('+', ' ')), hook=True), safe='')}"
+        return f"{name}={self._name(unquote_plus(value))}" if equals else self._name(unquote(name))
+
+    def _on_hook_host(self, url: str) -> bool:
+        return _host_of(url) in self._hosts and target_of(url).endpoint is None
+
+    def _parameter(self, field: str) -> str:
+        name, _, value = field.partition("=")
+        if not value:
+            return field
+        plain, said = unquote(name), unquote_plus(value)
+        if secrets_in.is_secret(plain):
+            return f"{name}={self._name(said)}"
+        if secrets_in.is_hook(plain):
+            return f"{name}={quote(self._hook_url(said), safe='')}"
         return field
 
     def _sent(self) -> tuple[bytes | None, tuple[Part, ...] | None]:
         given = self._given
         content_type = given.request_headers.get("content-type", "")
         body, parts = given.request_body, given.parts
-        if body and bodies.media_type(content_type).startswith("multipart/"):
+        looks_like = _MULTIPART.match(body or b"")
+        if body and (looks_like or bodies.media_type(content_type).startswith("multipart/")):
+            if looks_like:  # whatever its header says: a client that forgets to set it sends it as JSON
+                content_type = f'{bodies.MULTIPART}; boundary="{secrets_in.text_of(looks_like[1])}"'
+                body = body.lstrip()
             parts = parts if parts is not None else _parts_of(content_type, body)
             body = None
         if parts is not None:
@@ -268,51 +335,76 @@ class _Redaction:
         )
 
     def _field(self, name: str, value: str) -> str:
-        if _is_secret(name):
+        if secrets_in.is_secret(name):
             return self._name(value)
-        return self._url(value, hook=True) if _HOOK.search(name) else self._elsewhere(value)
+        return self._hook_url(value) if value and secrets_in.is_hook(name) else self._text(value)
+
+    def _text(self, value: str) -> str:
+        if _URL.match(value):
+            return self._url(value)
+        if value[:1] in {"{", "["}:
+            value = secrets_in.text_of(self._json(secrets_in.bytes_of(value)))
+        return self._elsewhere(value)
 
     def _body(self, body: bytes | None, headers: Mapping[str, str]) -> bytes | None:
         if not body:
             return body
+        encoding = json.detect_encoding(body)
+        if not encoding.startswith("utf-8"):
+            try:
+                text = body.decode(encoding)
+            except UnicodeDecodeError:
+                return self._elsewhere_in(body)
+            clean = self._body(text.encode(), headers) or b""
+            return body if clean.decode() == text else clean.decode().encode(encoding)
         if bodies.media_type(headers.get("content-type", "")) == bodies.FORM:
             return self._elsewhere_in(self._form(body))
         return self._elsewhere_in(self._json(body))
 
     def _form(self, body: bytes) -> bytes:
-        try:
-            pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict")
-        except ValueError:
-            return self._pieces(body)
-        clean = [(self._elsewhere(name), self._field(name, value)) for name, value in pairs]
-        return body if clean == pairs else urlencode(clean).encode()
+        """Redact a form, or what is none: then there is no field in it."""
+        pairs = secrets_in.text_of(body).split("&")
+        return self._pieces(secrets_in.bytes_of("&".join(map(self._pair, pairs))))
+
+    def _pair(self, pair: str) -> str:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            return pair
+        plain, said = unquote_plus(name), unquote_plus(value)
+        clean_name, clean = self._elsewhere(plain), self._field(plain, said)
+        return (
+            f"{name if clean_name == plain else quote_plus(clean_name)}={value if clean == said else quote_plus(clean)}"
+        )
 
     def _json(self, body: bytes) -> bytes:
         try:
             value = orjson.loads(body)
             clean = self._value(value)
-            return body if clean == value else orjson.dumps(clean)
+            return body if clean == value and not _has_repeated_names(body) else orjson.dumps(clean)
         except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):  # no JSON, or nested too deep
-            return self._pieces(body)
+            return self._pieces(body) if body.lstrip()[:1] in {b"{", b"["} else self._form(body)
 
     def _pieces(self, body: bytes) -> bytes:
         """Redact what is no JSON, but may be a piece of it."""
-        body = _NAMED.sub(partial(self._named, hook=False), body)
-        return _HOOK_NAMED.sub(partial(self._named, hook=True), body)
+        return _NAMED.sub(self._named, body)
 
-    def _named(self, found: re.Match[bytes], *, hook: bool) -> bytes:
+    def _named(self, found: re.Match[bytes]) -> bytes:
+        name = secrets_in.text_of(found[1])
+        if not secrets_in.is_secret(name) and not secrets_in.is_hook(name):
+            return found[0]
         try:
             text = str(orjson.loads(b'"' + found[2] + b'"'))
         except orjson.JSONDecodeError:
             text = found[2].decode("latin-1")
-        return found[1] + orjson.dumps(self._url(text, hook=True) if hook else self._name(text))[1:-1]
+        start = found[0][: len(found[0]) - len(found[2])]
+        return start + orjson.dumps(self._field(name, text))[1:-1]
 
     def _value(self, value: Any, *, secret: bool = False, hook: bool = False) -> Any:
         """Redact a JSON value; whatever lies under a name that speaks of secrets is one."""
         if isinstance(value, dict):
             return {
                 self._elsewhere(name): self._value(
-                    inner, secret=secret or _is_secret(name), hook=hook or bool(_HOOK.search(name))
+                    inner, secret=secret or secrets_in.is_secret(name), hook=hook or secrets_in.is_hook(name)
                 )
                 for name, inner in value.items()
             }
@@ -322,83 +414,32 @@ class _Redaction:
             return self._name(str(value))
         if not isinstance(value, str):
             return value
-        if hook:
-            return self._url(value, hook=True)
-        if value[:1] in {"{", "["}:
-            return self._json(value.encode()).decode()
-        return self._elsewhere(value)
+        return self._hook_url(value) if hook and value else self._text(value)
 
 
-def _is_secret(name: str) -> bool:
-    """Whether a name speaks of a secret; a pseudonym in it, which stands for a secret, does not."""
-    return _SECRET.search(_PSEUDONYM.sub("", name)) is not None
+def _sent_in(headers: Mapping[str, str]) -> Iterable[str]:
+    for name, value in headers.items():
+        if secrets_in.is_secret(name):
+            yield from secrets_in.of_header(name, value)
 
 
-def _secrets_in(name: str, value: str) -> Iterable[str]:
-    """Yield what of a header's value is secret by itself."""
-    yield value
-    lower = name.lower()
-    if "set-cookie" in lower:
-        yield from _SET_COOKIE.findall(value)
-    elif "cookie" in lower:
-        yield from (pair.partition("=")[2].strip() for pair in value.split(";"))
-    elif " " in value:
-        scheme, _, rest = value.partition(" ")
-        yield rest
-        if scheme.lower() == "basic":
-            try:
-                plain = base64.b64decode(rest).decode()
-            except ValueError:
-                return
-            yield plain
-            yield from plain.split(":", 1)
+def _host_of(url: str) -> str:
+    found = _URLS.match(url)
+    return found[1].rpartition("@")[2] if found else ""
 
 
-def _credentials_in(data: bytes) -> Iterable[str]:
-    """Yield the passwords and keys of the URLs in a text."""
-    if b"://" not in data:
-        return
-    for login in _LOGIN.findall(data):
-        yield from (unquote(_text_of(word)) for word in login)
-    for value in _PARAMETER.findall(data):
-        yield unquote(_text_of(value).replace("+", " "))
+def _has_repeated_names(body: bytes) -> bool:
+    """Whether an object has a name twice: only the last of these was looked at."""
+    repeated = False
 
+    def noted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal repeated
+        made = dict(pairs)
+        repeated = repeated or len(made) < len(pairs)
+        return made
 
-_Wanted = tuple[dict[str, str], re.Pattern[str], re.Pattern[bytes]]
-
-
-@lru_cache(maxsize=256)
-def _wanted(known: frozenset[str]) -> _Wanted:
-    """Return the spellings of secrets, each with its secret, and patterns that find them in texts and in bytes."""
-    names = {spelling: secret for secret in sorted(known, key=len) for spelling in _spellings(secret)}
-    longest_first = sorted(names, key=lambda text: (-len(text), text))
-    return (
-        names,
-        re.compile("|".join(map(re.escape, longest_first))),
-        re.compile(b"|".join(re.escape(_bytes_of(text)) for text in longest_first)),
-    )
-
-
-def _spellings(secret: str) -> Iterable[str]:
-    yield secret
-    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
-        yield encoded
-        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
-    yield orjson.dumps(_clean(secret)).decode()[1:-1]
-    data = _bytes_of(secret)
-    for shift, unsure in ((0, 0), (1, 2), (2, 3)):
-        # In base64 it reads in one of three ways, by what stands before it; its ends depend on what is around it.
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            whole = encode(bytes(shift) + data).decode().rstrip("=")
-            yield whole[unsure : len(whole) if (shift + len(data)) % 3 == 0 else -1]
-
-
-def _bytes_of(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _text_of(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+    json.loads(body, object_pairs_hook=noted)
+    return repeated
 
 
 def _parts_of(content_type: str, body: bytes) -> tuple[Part, ...] | None:

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 
 _FORMATS = ("text", "json", "junit", "sarif", "markdown", "github", "html")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _writable(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """See that a report can be written before anything is done that it should tell of, which may even cost."""
+    there = path is not None and path.exists()
+    if path is not None and (not there or path.is_file()):  # to open a pipe and close it again would end it
+        try:
+            path.open("ab").close()
+            if not there:
+                path.unlink()
+        except OSError as error:
+            raise click.BadParameter(f"cannot write to {path}: {error.strerror or error}") from None
+    return path
+
+
 _OPTIONS = (
     click.option(
         "--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True, help="How to report."
@@ -25,6 +40,7 @@ _OPTIONS = (
     click.option(
         "--output",
         type=click.Path(path_type=Path, dir_okay=False),
+        callback=_writable,
         help="Where to write the report; standard output by default.",
     ),
     click.option(
@@ -61,6 +77,9 @@ def publish(report: Report, format_: str, output: Path | None, fail_on: Severity
         output: where to write; None is standard output.
         fail_on: the least severity that fails.
         title: what was checked.
+
+    Raises:
+        click.UsageError: `output` cannot be written; the report is on standard output then.
     """
     from contract_tests.reports import FORMATS, Context, verdict_of
 
@@ -76,5 +95,9 @@ def publish(report: Report, format_: str, output: Path | None, fail_on: Severity
     if output is None:
         click.echo(text, nl=False)
     else:
-        output.write_text(text, "utf-8")
+        try:
+            output.write_text(text, "utf-8")
+        except OSError as error:
+            click.echo(text, nl=False)
+            raise click.UsageError(f"cannot write to {output}, the report is on standard output: {error}") from None
     return int(verdict_of(report, fail_on))

@@ -38,6 +38,14 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
             {"100 delayed answers at once: later than asked", "100 delayed answers at once: threads of the server"},
         ),
         ("checking", {"messages checked", "1 MB of HAR checked", "2 MB of HAR checked: memory at most"}),
+        ("clients", {"usual jobs with requests", "usual jobs with urllib", "verdict on a client behind a driver"}),
+        (
+            "zoo",
+            {
+                "3 broken clients: found with the default profile",
+                "scenarios until the fault of a broken client is seen",
+            },
+        ),
     ],
 )
 def test_a_benchmark_prints_its_figures_with_the_command_beside_each(name, figures):
@@ -60,6 +68,8 @@ def test_a_benchmark_prints_its_figures_with_the_command_beside_each(name, figur
         ("hooks", "function calls"),
         ("delays", "p99"),
         ("checking", "_exchange"),
+        ("clients", "function calls"),
+        ("zoo", "function calls"),
         ("plugin", "100 passed"),
     ],
 )
@@ -72,7 +82,10 @@ def test_a_profile_says_where_it_goes(name, words):
 def test_an_unknown_benchmark_is_refused_with_the_names_there_are():
     done = run("htpp")
     assert done.returncode == 2
-    assert "expected benchmarks out of http, start, memory, cycle, hooks, delays, checking, plugin, got htpp" in done.stderr
+    assert (
+        "expected benchmarks out of http, start, memory, cycle, hooks, delays, checking, clients, zoo, plugin, got htpp"
+        in done.stderr
+    )
 
 
 def test_without_wrk_the_http_benchmark_says_what_to_install(monkeypatch, tmp_path):

@@ -119,7 +119,9 @@ def test_the_commands_on_the_page_on_checking_work(tmp_path: Path) -> None:
         done = subprocess.run(
             line.split(), cwd=tmp_path, env={**os.environ, "PATH": PATH}, capture_output=True, text=True, timeout=60
         )
-        assert done.returncode == 0, line + done.stdout + done.stderr
+        # From the old contract to the new one something breaks, which the exit code says.
+        expected = 1 if line.startswith("fluxmock schemas diff") else 0
+        assert done.returncode == expected, line + done.stdout + done.stderr
 
 
 def test_the_commands_on_the_page_on_verifying_work(tmp_path: Path) -> None:

@@ -86,6 +86,6 @@ def _few_troubles(name: str, recorded: Recorded) -> Recorded:
                 continue
         yield item
     if last is not None:
-        yield Trouble(
-            Place(name, 0), f"{troubles - _MOST_TROUBLES} troubles more, the last at {last.place}: {last.why}"
-        )
+        more = troubles - _MOST_TROUBLES
+        words = f"{more:,} more like these" if more > 1 else "one more like these"
+        yield Trouble(Place(name, 0), f"{words}, the last at {last.place}: {last.why}", more)

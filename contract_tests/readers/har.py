@@ -14,6 +14,8 @@ from contract_tests.readers.sources import Chunks
 
 _UNKNOWN_SIZE = 1
 # Browsers leave the content of files out. The contract wants a byte at least, and whoever sends a file has one.
+_LEFT_OUT = "(binary)"
+# What Chrome writes in place of a file, without its name and type.
 
 
 def read(name: str, chunks: Chunks) -> Recorded:
@@ -71,7 +73,9 @@ def _part(param: Any) -> Part:
     name, text = need(param, "name", str), get(param, "value", str, "")
     filename = get(param, "fileName", str, None)
     media = get(param, "contentType", str, "")
-    if filename is None and not media:
+    if filename is None and text == _LEFT_OUT:
+        return Part(name, None, size=_UNKNOWN_SIZE)
+    if filename is None and (not media or media.lower().startswith("text/")):
         return Part(name, text)
     return Part(name, None, filename, media, len(text.encode("utf-8", "replace")) or _UNKNOWN_SIZE)
 

@@ -49,6 +49,11 @@ def tell(head: bytes, ending: str, *, bodies: bool) -> Format | str:
     if binary:
         return binary
     text = head.lstrip()
+    found = _BINARY.search(text)
+    if found:
+        # A file that was not written to its end, as when power fails, may end in zeros: what is before them counts.
+        before = _format_of(text[: found.start()])
+        return before or f"binary data (the byte 0x{found.group()[0]:02x} at {head.index(found.group())})"
     if not text.startswith(b"{"):
         if _CASSETTE.search(head):
             return Format.VCR_YAML
@@ -57,9 +62,9 @@ def tell(head: bytes, ending: str, *, bodies: bool) -> Format | str:
         if bodies:
             return Format.BODY
         return "JSON that is no object" if text[:1] in b'["' else "text that is none of these"
-    found, several = _looked_at(text)
-    if found is not None:
-        return found
+    told, several = _looked_at(text)
+    if told is not None:
+        return told
     if several or ending in _LINES:
         return Format.LINES
     if ending == ".har":
@@ -67,6 +72,12 @@ def tell(head: bytes, ending: str, *, bodies: bool) -> Format | str:
     if bodies:
         return Format.BODY
     return "a JSON object that is none of these; if it is a body, say of which endpoint (--endpoint fetch)"
+
+
+def _format_of(text: bytes) -> Format | None:
+    if not text.startswith(b"{"):
+        return Format.VCR_YAML if _CASSETTE.search(text) else None
+    return _looked_at(text)[0]
 
 
 def _looked_at(head: bytes) -> tuple[Format | None, bool]:
@@ -97,5 +108,4 @@ def _binary(head: bytes) -> str:
     for start, words in _KNOWN:
         if head.startswith(start):
             return f"binary data ({words})"
-    found = _BINARY.search(head)
-    return f"binary data (the byte 0x{found.group()[0]:02x} at {found.start()})" if found else ""
+    return ""

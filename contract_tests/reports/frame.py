@@ -41,10 +41,10 @@ class Verdict(IntEnum):
 
 
 def verdict_of(report: Report, fail_on: Severity) -> Verdict:
-    """Return how a check ended. A check of nothing is never clean."""
+    """Return how a check ended. A check of nothing, or of a part of what was given, is never clean."""
     if report.messages == report.empty:
         return Verdict.NOTHING
-    return Verdict.FAILED if failing(report, fail_on) else Verdict.CLEAN
+    return Verdict.FAILED if report.troubles or failing(report, fail_on) else Verdict.CLEAN
 
 
 def failing(report: Report, fail_on: Severity) -> list[Finding]:
@@ -70,5 +70,7 @@ def grouped(findings: Iterable[Finding]) -> list[Group]:
 
 def fingerprint(finding: Finding) -> str:
     """Return what stays the same from run to run for the same finding, 16 hex digits."""
-    parts = (finding.rule, finding.endpoint, finding.pointer, finding.message)
+    # The port is left out, for an emulator has another one in every run.
+    host = finding.host if finding.host.endswith("]") else finding.host.rpartition(":")[0] or finding.host
+    parts = (finding.rule, finding.endpoint, finding.pointer, finding.message, host)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -31,7 +31,7 @@ def render(report: Report, context: Context) -> str:
         text = "\n".join(part for part in said if part)
         lines.append(_line(_COMMANDS[finding.severity], finding.place, finding.rule, text))
     lines += [
-        _line("warning", trouble.place, "could not be read", f"{trouble.place}: {trouble.why}")
+        _line("error", trouble.place, "could not be read", f"{trouble.place}: {trouble.why}")
         for trouble in report.troubles
     ]
     return fitted("\n".join(lines) + "\n", context.encoding)

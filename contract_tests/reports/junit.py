@@ -24,10 +24,12 @@ def render(report: Report, context: Context) -> str:
         ET.SubElement(case, "error", type="nothing-checked", message=headline(report, context))
     elif not report.findings:
         ET.SubElement(suite, "testcase", classname="fluxmock", name="contract")
-    if report.findings or report.troubles:
-        lines = [f"{amount(report)} against {contracts(report)}"]
-        lines += [f"could not be read: {trouble.place}: {trouble.why}" for trouble in report.troubles]
-        ET.SubElement(suite, "system-out").text = "\n".join(lines)
+    if report.troubles:
+        case = ET.SubElement(suite, "testcase", classname="fluxmock", name="reading")
+        error = ET.SubElement(case, "error", type="not-read", message=f"{report.unread:,} could not be read")
+        error.text = "\n".join(f"{trouble.place}: {trouble.why}" for trouble in report.troubles)
+    if report.findings:
+        ET.SubElement(suite, "system-out").text = f"{amount(report)} against {contracts(report)}"
     return as_text(suite)
 
 

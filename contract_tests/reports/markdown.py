@@ -5,6 +5,7 @@ from __future__ import annotations
 from contract_tests.checker import Report
 from contract_tests.findings import RULES, Finding
 from contract_tests.reports.frame import Context, grouped
+from contract_tests.reports.seen import coverage
 from contract_tests.reports.text import fitted
 from contract_tests.reports.wording import amount, chosen, contracts, counted, example, headline, how_sure
 
@@ -32,11 +33,25 @@ def render(report: Report, context: Context) -> str:
             "",
         ]
     if report.troubles:
-        text += [f"{len(report.troubles):,} could not be read:", ""]
+        text += [f"{report.unread:,} could not be read:", ""]
         text += [f"- {code(str(it.place))}: {code(it.why[:200])}" for it in report.troubles[:_MOST_TROUBLES]]
         if len(report.troubles) > _MOST_TROUBLES:
-            text.append(f"- and {len(report.troubles) - _MOST_TROUBLES:,} more")
+            text.append(f"- and {_more(report):,} more")
+        text.append("")
+    if report.coverage:
+        text += [line for told in coverage(report) for line in _told(told)]
     return fitted("\n".join(text).rstrip("\n") + "\n", context.encoding)
+
+
+def _more(report: Report) -> int:
+    return sum(trouble.times for trouble in report.troubles[_MOST_TROUBLES:])
+
+
+def _told(line: str) -> list[str]:
+    """Return a line on coverage: a heading as a paragraph, and what is indented as a list of that depth."""
+    text = line.lstrip(" ")
+    indent = " " * (len(line) - len(text) - 2)
+    return [f"{indent}- {code(text)}"] if line.startswith(" ") else ["", prose(text), ""]
 
 
 def _rows(findings: list[Finding], *, several: bool) -> list[str]:

@@ -8,6 +8,7 @@ from html import escape
 from contract_tests.checker import Report
 from contract_tests.findings import RULES, Finding
 from contract_tests.reports.frame import Context, Verdict, grouped, verdict_of
+from contract_tests.reports.seen import coverage
 from contract_tests.reports.wording import (
     NOUNS,
     amount,
@@ -32,6 +33,7 @@ table { border-collapse: collapse; width: 100%; margin: 0 0 1.5rem; }
 caption { text-align: left; font-weight: 600; padding: .4rem 0; overflow-wrap: anywhere; }
 th, td { text-align: left; vertical-align: top; border-top: 1px solid var(--line); padding: .4rem .6rem .4rem 0; }
 th { font-weight: 600; }
+.line { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 td, code { overflow-wrap: anywhere; }
 td.number { text-align: right; white-space: nowrap; overflow-wrap: normal; }
 code { font: .9em ui-monospace, monospace; }
@@ -90,8 +92,11 @@ def _body(report: Report, context: Context) -> Iterator[str]:
         yield "<h2>What to do</h2>"
         yield from _list((rule, f"{RULES[rule].title}; {RULES[rule].advice}") for rule in rules)
     if report.troubles:
-        yield f"<h2>{len(report.troubles):,} could not be read</h2>"
+        yield f"<h2>{report.unread:,} could not be read</h2>"
         yield from _list((str(trouble.place), trouble.why) for trouble in report.troubles)
+    if report.coverage:
+        yield "<h2>Coverage</h2>"
+        yield from (f'<p class="line">{escape(line)}</p>' for line in coverage(report))
 
 
 def _table(caption: str, findings: list[Finding]) -> Iterator[str]:

@@ -26,7 +26,7 @@ def render(report: Report, context: Context) -> str:
         "tool": {"driver": {"name": "fluxmock", "version": __version__, "rules": [_rule(it) for it in RULES.values()]}},
         "invocations": [
             {
-                "executionSuccessful": verdict is not Verdict.NOTHING,
+                "executionSuccessful": verdict is not Verdict.NOTHING and not report.troubles,
                 "exitCode": int(verdict),
                 "toolExecutionNotifications": _notifications(report, context, verdict),
             }
@@ -107,5 +107,5 @@ def _notifications(report: Report, context: Context, verdict: Verdict) -> list[d
     for trouble in report.troubles:
         location = {"physicalLocation": _physical(trouble.place)}
         message = {"text": f"could not be read: {trouble.place}: {trouble.why}"}
-        found.append({"level": "warning", "message": message, "locations": [location]})
+        found.append({"level": "error", "message": message, "locations": [location]})
     return found

@@ -141,11 +141,11 @@ class _Text:
         if not troubles:
             return
         yield ""
-        yield self._coloured(f"{len(troubles):,} could not be read", "1;33")
+        yield self._coloured(f"{self._report.unread:,} could not be read", "1;31")
         for trouble in troubles[:_MOST_TROUBLES]:
             yield from self._wrapped(f"{trouble.place}: {trouble.why}", "  ", "    ")
         if len(troubles) > _MOST_TROUBLES:
-            yield f"  and {len(troubles) - _MOST_TROUBLES:,} more"
+            yield f"  and {sum(trouble.times for trouble in troubles[_MOST_TROUBLES:]):,} more"
 
     def _coloured(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._context.colour else text

@@ -15,16 +15,18 @@ def headline(report: Report, context: Context) -> str:
     verdict = verdict_of(report, context.fail_on)
     if verdict is Verdict.NOTHING:
         return _nothing(report, context)
-    if verdict is Verdict.FAILED:
-        return _failed(failing(report, context.fail_on)) + _unread(report)
+    if bad := failing(report, context.fail_on):
+        return _failed(bad) + _unread(report)
+    if report.troubles:
+        return f"{report.unread:,} could not be read; what could: {amount(report)} against {contracts(report)}"
     if report.findings:
         those = [
             counted(len(of_one), NOUNS[severity])
             for severity in Severity
             if (of_one := [it for it in report.findings if it.severity is severity])
         ]
-        return f"passed, with {listed(those)} to read: {amount(report)} against {contracts(report)}{_unread(report)}"
-    return f"clean: {amount(report)} fit {contracts(report)}{_unread(report)}"
+        return f"passed, with {listed(those)} to read: {amount(report)} against {contracts(report)}"
+    return f"clean: {amount(report)} fit {contracts(report)}"
 
 
 def amount(report: Report) -> str:
@@ -106,4 +108,4 @@ def _failed(findings: list[Finding]) -> str:
 
 
 def _unread(report: Report) -> str:
-    return f"; {len(report.troubles):,} could not be read" if report.troubles else ""
+    return f"; {report.unread:,} could not be read" if report.troubles else ""

@@ -91,7 +91,7 @@ def read(
     """
     told = sort_out(messages, contract(version), remarks)
     mask = Mask(told.jobs, hook_urls)
-    lives = {job.number: life_of(job, contract(version)) for job in told.jobs}
+    lives = {job.number: life_of(job, contract(version), mask) for job in told.jobs}
     null_data = not any(_shows_the_job(job, mask) for job in told.jobs)
     wording = Wording(contract(version), remarks, null_data=null_data, own_images=own_images)
     answers = Answers(wording, mask, remarks)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from contract_tests.messages import Parsed
 from contract_tests.scenario_making.stories import Job
+from contract_tests.scenario_making.wording import Mask
 from mock_server.contract import Contract
 from mock_server.model import JobState
 
@@ -52,8 +53,8 @@ class Life:
     timed: bool = True
 
 
-def life_of(job: Job, contract: Contract) -> Life:
-    """Return what became of a job, by what was recorded of it."""
+def life_of(job: Job, contract: Contract, mask: Mask) -> Life:
+    """Return what became of a job, by what was recorded of it; its reason has stand-ins where `mask` puts them."""
     hook = next((found for found in job.hooks if told_state(found.request) in _FINAL), None)
     told = [_told(message) for message in job.fetches]
     states = _states(told, job.fetches, hook, contract)
@@ -62,7 +63,7 @@ def life_of(job: Job, contract: Contract) -> Life:
     body = end.response if end is not None else hook.request if hook is not None else None
     final = told_state(body)
     message = body.get("message") if isinstance(body, dict) else None
-    reason = message if final == JobState.FAILED and isinstance(message, str) and message else None
+    reason = mask.text(message, job.id) if final == JobState.FAILED and isinstance(message, str) and message else None
     times = _Times(job, looks, end, hook)
     queue, run = times.durations(final)
     return Life(looks, final, reason, queue, run, times.first_final, times.ended, times.known)

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from contract_tests.exchanges import Endpoint
-from contract_tests.recording import SHORTEST
 from contract_tests.scenario_making.remarks import Remarks
 from contract_tests.scenario_making.stories import Job
+from contract_tests.secrets import SHORTEST
 from mock_server.contract import Contract
 from mock_server.identity import Source
 from mock_server.model import Job as Made

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _KEY = re.compile(r"[!-~]+")
 
 
-def _base_url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
     try:
         parts = urlsplit(value)
         usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port)
@@ -39,11 +41,10 @@ def _base_url(_context: click.Context, _parameter: click.Parameter, value: str) 
 
 
 def _units(_context: click.Context, _parameter: click.Parameter, value: str) -> Decimal:
-    try:
-        units = Decimal(value)
-    except InvalidOperation:
-        units = Decimal(-1)
-    if not units.is_finite() or units < 0:
+    from contract_tests.verify.plan import quota_units
+
+    units = quota_units(value)
+    if units is None:
         raise click.BadParameter(f"expected quota units, such as 2; got {value!r}")
     return units
 
@@ -58,7 +59,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
 
 
 @click.command()
-@click.option("--base-url", required=True, metavar="URL", callback=_base_url, help="The API, as clients are given it.")
+@click.option("--base-url", required=True, metavar="URL", callback=_url, help="The API, as clients are given it.")
 @click.option("--key", envvar="TT_API_KEY", metavar="KEY", help="API key; better in TT_API_KEY, which `ps` cannot see.")
 @click.option(
     "--spend",
@@ -82,7 +83,9 @@ def _address(_context: click.Context, _parameter: click.Parameter, value: str | 
     callback=_address,
     help="Order a webhook, too, and take it at this address; port 0 picks a free one.",
 )
-@click.option("--hook-url", metavar="URL", help="Where the API reaches that address, if it is not this machine.")
+@click.option(
+    "--hook-url", metavar="URL", callback=_url, help="Where the API reaches that address, if it is not this machine."
+)
 @click.option(
     "--poll-interval",
     default=3.0,
@@ -129,13 +132,15 @@ def verify(
     See whether a live API keeps to the contract.
 
     First come calls that must be refused, which cost nothing. With --spend N an image and an edit are ordered, as far
-    as N quota units go, and no further. The first surprise in what was charged ends the run. Exit codes as those of
-    `fluxmock check`; 2 also when there is no key, or nobody answers.
+    as N quota units go, and no further. The first surprise in what was charged ends the run, which is an error. Exit
+    codes as those of `fluxmock check`; 2 also when there is no key, or nobody answers.
     """  # fmt: skip
-    from contract_tests.verify.plan import as_text, make_plan
+    from contract_tests.verify.plan import Order, as_text, make_plan
 
     version = None if contract == "auto" else contract
     plan = make_plan(spend, version, str(uuid4()))
+    if hook_listen is not None and not any(isinstance(step, Order) and step.thorough for step in plan.steps):
+        raise click.UsageError(f"expected with --hook-listen a --spend that pays for an image, got {spend:f}")
     if only_plan:
         click.echo(as_text(plan, base_url), nl=False)
         return
@@ -158,7 +163,7 @@ def verify(
     pseudonyms = Pseudonyms()
     with ExitStack() as stack:
         run = Run(
-            Line(base_url, key, recording=str(recording or "verify"), timeout=options["timeout"]),
+            Line(base_url, key, timeout=options["timeout"]),
             version=version,
             policy=rules,
             manners=Manners(interval=options["poll_interval"], patience=options["patience"]),
@@ -198,10 +203,8 @@ def _opened(stack: ExitStack, path: Path | None, opening: Callable[[Path], Any])
 
 
 def _teller() -> Callable[[str], None]:
-    """Return what tells of every call on a terminal, and nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return lambda _line: None
-    colour = "NO_COLOR" not in os.environ
+    """Return what tells of every call as it is made, on a terminal in colour."""
+    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
 
     def tell(line: str) -> None:
         click.secho(line, err=True, fg="yellow" if line.startswith(" ") and colour else None, color=colour)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -12,13 +12,14 @@ from contract_tests.exchanges import Exchange
 from contract_tests.findings import Confidence, Fact, Note, as_example
 from contract_tests.jobs import job_id_of
 from contract_tests.verify.calls import Form, Key
-from contract_tests.verify.plan import UNKNOWN_JOB, Order, Refusal
+from contract_tests.verify.plan import UNKNOWN_JOB, Order, Refusal, quota_units
 from mock_server.model import JobState
 
 FINAL = frozenset(state.value for state in JobState if state.final)
 OK = Fact("error.response.json", "/x-http", ("S2",), Confidence.DOCUMENTED)
 """That 200 means success, and every other status another thing."""
 
+_LONGEST = 200
 _KEY = Fact("error.response.json", "/x-http/401", ("S2",), Confidence.DOCUMENTED)
 _STATUS = Fact("fetch.response.json", "/$defs/success/properties/status", ("S1", "S2", "S3"), Confidence.DOCUMENTED)
 _IMAGE = Fact("fetch.response.json", "/$defs/success/properties/data/properties/imageUrl")
@@ -40,11 +41,29 @@ def is_key_refused(step: Refusal, exchange: Exchange) -> bool:
 
 
 def is_accepted(step: Refusal, exchange: Exchange) -> bool:
-    """Whether an order that must be refused may have been charged."""
+    """Whether an order that must be refused was accepted, be it in a form that nobody has documented."""
     if step.endpoint not in {"generate.response", "edits.response"}:
         return False
     body = body_of(exchange)
+    if exchange.status is not None and 200 <= exchange.status < 300 and not _says_failed(body):
+        return True
     return body.get("status") == JobState.SUCCESS.value or job_id_of(body) is not None
+
+
+def is_clearly_refused(exchange: Exchange) -> bool:
+    """Whether the API itself refused an order; whatever else came, it may have been accepted, and charged."""
+    status = exchange.status
+    return status is not None and 400 <= status < 500 and not exchange.error and _says_failed(body_of(exchange))
+
+
+def _says_failed(body: dict[str, Any]) -> bool:
+    return body.get("status") == JobState.FAILED.value and not body.get("data") and job_id_of(body) is None
+
+
+def redirect_of(exchange: Exchange) -> str:
+    """Return where a redirect leads, without its query, which may hold secrets; "" when it is none."""
+    redirected = exchange.status is not None and 300 <= exchange.status < 400
+    return exchange.response_headers.get("location", "").partition("?")[0][:_LONGEST] if redirected else ""
 
 
 def of_refusal(step: Refusal, exchange: Exchange, expected: int) -> Note | None:
@@ -114,16 +133,12 @@ def of_wrong_key(exchange: Exchange) -> Note | None:
 
 
 def charged(final: dict[str, Any]) -> Decimal | None:
-    """Return the quota units that a finished job has consumed; None when it does not tell."""
+    """Return the quota units that a finished job has consumed; None when it does not tell a sensible number."""
     data = final.get("data")
     quota = data.get("quota") if isinstance(data, dict) else None
     if isinstance(quota, bool) or not isinstance(quota, str | int | float):
         return None
-    try:
-        units = Decimal(str(quota))
-    except InvalidOperation:
-        return None
-    return units if units.is_finite() and units >= 0 else None
+    return quota_units(str(quota))
 
 
 def of_charge(order: Order, units: Decimal | None) -> Note | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
+from threading import Event, Thread
 from urllib.parse import urljoin
 from uuid import uuid4
 
@@ -11,14 +11,18 @@ import requests
 from requests.auth import AuthBase
 
 from contract_tests.exchanges import Endpoint, Exchange, Place
-from contract_tests.recording import SHORTEST
+from contract_tests.secrets import SHORTEST
 from contract_tests.verify.calls import Call, Key
 from mock_server import __version__
 
 MOST_BYTES = 64 * 1024 * 1024
-"""What is read of an answer; an image of the largest size has a few MiB."""
+"""What is read of an image; one of the largest size has a few MiB."""
+
+MOST_BYTES_OF_ANSWER = 1024 * 1024
+"""What is read of any other answer; those of the sources have less than a KiB."""
 
 _PIECE = 64 * 1024
+_NOWHERE = Place("", 0)
 
 
 class _NoAuth(AuthBase):
@@ -35,27 +39,28 @@ class Line:
     Args:
         base_url: of the API, without a slash at the end.
         key: given with calls that want it.
-        recording: name of the file that exchanges are said to be in.
-        timeout: seconds that connecting, any pause in an answer, and an answer as a whole may take.
+        timeout: seconds that a call may take, from connecting to the end of the answer.
     """
 
-    def __init__(self, base_url: str, key: str, *, recording: str = "verify", timeout: float = 60.0) -> None:
+    def __init__(self, base_url: str, key: str, *, timeout: float = 60.0) -> None:
         self.base_url = base_url
         self._keys = {Key.GIVEN: key, Key.WRONG: f"fluxmock-no-such-key-{uuid4().hex}"}
-        self._recording = recording
         self._timeout = timeout
-        self._numbers = itertools.count(1)
 
     def ask(self, call: Call) -> Exchange:
-        """Make a call. Never raises for what the network does: that is in the exchange."""
+        """Make a call. Never raises for what the network does: that is in the exchange, whose place is for others."""
         request = requests.Request(call.method, f"{self.base_url}{call.path}", **call.arguments)
         if call.key in self._keys:
             request.headers = {**request.headers, "TT-API-KEY": self._keys[call.key]}
-        return self._send(request)
+        return self._send(request, MOST_BYTES_OF_ANSWER)
 
     def image(self, url: str) -> Exchange:
         """Download an image, without any key: it may lie on anybody's host."""
-        return self._send(requests.Request("GET", urljoin(f"{self.base_url}/", url)))._replace(endpoint=Endpoint.IMAGE)
+        try:
+            address = urljoin(f"{self.base_url}/", url)
+        except ValueError as problem:
+            return Exchange(_NOWHERE, "GET", error=_why(problem), endpoint=Endpoint.IMAGE)
+        return self._send(requests.Request("GET", address), MOST_BYTES)._replace(endpoint=Endpoint.IMAGE)
 
     def masked(self, text: str) -> str:
         """Return a text without the key."""
@@ -70,51 +75,70 @@ class Line:
             response_body=self.masked(body.decode("latin-1")).encode("latin-1") if body else body,
         )
 
-    def place(self) -> Place:
-        """Return the place of the next exchange."""
-        return Place(self._recording, next(self._numbers))
-
-    def _send(self, request: requests.Request) -> Exchange:
-        exchange = Exchange(self.place(), request.method or "", request.url or "", at=round(time.time(), 3))
+    def _send(self, request: requests.Request, most_bytes: int) -> Exchange:
+        talk = _Talk(request, self._timeout, most_bytes)
         began = time.perf_counter()
+        talk.start()
+        # requests bounds each pause of an answer, and not the answer: one byte a second may go on for ever. Nobody
+        # waits for the rest of such a talk.
+        over = talk.over.wait(self._timeout)
+        exchange = talk.exchange if over else talk.exchange._replace(error=f"no whole answer in {self._timeout:g} s")
+        return exchange._replace(elapsed=round(time.perf_counter() - began, 4))
+
+
+class _Talk(Thread):
+    """One call, in a thread of its own; `exchange` is what was said until now."""
+
+    def __init__(self, request: requests.Request, timeout: float, most_bytes: int) -> None:
+        super().__init__(name="fluxmock-verify", daemon=True)
+        self.over = Event()
+        self.exchange = Exchange(_NOWHERE, request.method or "", request.url or "", at=round(time.time(), 3))
+        self._request = request
+        self._timeout = timeout
+        self._most_bytes = most_bytes
+
+    def run(self) -> None:
+        try:
+            self._talk()
+        except (requests.RequestException, OSError, ValueError) as problem:
+            self.exchange = self.exchange._replace(error=_why(problem))
+        finally:
+            self.over.set()
+
+    def _talk(self) -> None:
+        request = self._request
         # A connection of its own for every call: one that the server has closed meanwhile would leave it open whether
         # an order arrived.
         request.headers = {
             "User-Agent": f"fluxmock/{__version__} (conformance run)", "Connection": "close", **request.headers
         }  # fmt: skip
-        try:
-            with requests.Session() as session:
-                session.auth = _NoAuth()
-                prepared = session.prepare_request(request)
-                body = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body
-                exchange = exchange._replace(
-                    url=prepared.url or exchange.url,
-                    request_headers={name.lower(): str(value) for name, value in prepared.headers.items()},
-                    request_body=body or None,
+        with requests.Session() as session:
+            session.auth = _NoAuth()
+            prepared = session.prepare_request(request)
+            body = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body
+            self.exchange = self.exchange._replace(
+                url=prepared.url or self.exchange.url,
+                request_headers={name.lower(): str(value) for name, value in prepared.headers.items()},
+                request_body=body or None,
+            )
+            settings = session.merge_environment_settings(self.exchange.url, {}, True, None, None)
+            with session.send(prepared, timeout=self._timeout, allow_redirects=False, **settings) as answer:
+                self.exchange = self.exchange._replace(
+                    status=answer.status_code,
+                    response_headers={name.lower(): value for name, value in answer.headers.items()},
                 )
-                settings = session.merge_environment_settings(exchange.url, {}, True, None, None)
-                with session.send(prepared, timeout=self._timeout, allow_redirects=False, **settings) as answer:
-                    exchange = exchange._replace(
-                        status=answer.status_code,
-                        response_headers={name.lower(): value for name, value in answer.headers.items()},
-                    )
-                    content, error = _read(answer, began + self._timeout)
-                    exchange = exchange._replace(response_body=content, error=error)
-        except (requests.RequestException, OSError, ValueError) as problem:
-            exchange = exchange._replace(error=_why(problem))
-        return exchange._replace(elapsed=round(time.perf_counter() - began, 4))
+                content, error = _read(answer, self._most_bytes)
+                self.exchange = self.exchange._replace(response_body=content, error=error)
 
 
-def _read(answer: requests.Response, until: float) -> tuple[bytes, str]:
+def _read(answer: requests.Response, most_bytes: int) -> tuple[bytes, str]:
     """Return the body as far as it came, and what was wrong with it."""
     content = bytearray()
     try:
         for piece in answer.iter_content(_PIECE):
             content += piece
-            if len(content) > MOST_BYTES:
-                return bytes(content[:MOST_BYTES]), f"the body has more than {MOST_BYTES} bytes"
-            if time.perf_counter() > until:
-                return bytes(content), "the answer took too long"
+            if len(content) > most_bytes:
+                return bytes(content[:most_bytes]), f"the body has more than {most_bytes} bytes"
     except (requests.RequestException, OSError) as problem:
         return bytes(content), f"the body broke off: {_why(problem)}"
     return bytes(content), ""

@@ -1,15 +1,15 @@
 """What a conformance run will do and what that costs, known before the first call.
 
-A *refusal* is a call that must be refused. Most have faults that no API can overlook, so they are free. A few have a
-single fault that a lenient API might overlook: those are made only when the budget could pay for an acceptance. An
-*order* is meant to be accepted, and costs its price.
+A *refusal* is a call that must be refused. Most are free as long as an API does not make images without a prompt. A
+few have a single other fault, which a lenient API might overlook: those are made only when the budget could pay for an
+acceptance. An *order* is meant to be accepted, and costs its price.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from contract_tests.exchanges import Endpoint
 from contract_tests.findings import Confidence, Fact
@@ -22,6 +22,7 @@ from mock_server.product import Product, load_product
 FREE = Decimal(0)
 UNKNOWN_JOB = "fetch-unknown-job"
 _WRONG_MODE = "fluxmock-no-such-mode"
+_MOST_DIGITS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Refusal:
         two_faults: something else is wrong with it too, so that it cannot be accepted; which fault is answered is not
             documented.
         same_as: name of an earlier refusal whose status is expected, instead of `status`.
-        at_most: quota units that must be left, in case that it is accepted; 0 where that cannot be.
+        at_most: quota units that must be left, in case that it is accepted; 0 where nothing can be made of it.
     """
 
     name: str
@@ -111,6 +112,17 @@ class Plan:
         return sum((step.price for step in self.steps if isinstance(step, Order)), FREE)
 
 
+def quota_units(text: str) -> Decimal | None:
+    """Return an amount of quota units; None where it is no sensible one, such as one of a million digits."""
+    try:
+        units = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not units.is_finite() or units < 0 or len(units.as_tuple().digits) > _MOST_DIGITS:
+        return None
+    return units if abs(int(units.as_tuple().exponent)) <= _MOST_DIGITS else None
+
+
 def make_plan(spend: Decimal, version: str | None, unknown_job: str) -> Plan:
     """
     Return what a run does.
@@ -139,7 +151,7 @@ def as_text(plan: Plan, base_url: str) -> str:
     guarded = [step for step in plan.steps if isinstance(step, Refusal) and step.at_most]
     orders = [step for step in plan.steps if isinstance(step, Order)]
     lines = [f"{base_url}: {len(plan.steps)} steps, {plan.price:f} of {plan.spend:f} quota units"]
-    lines += _told("free: their faults cannot be overlooked", free)
+    lines += _told("free: there is no complete order among them", free)
     lines += _told("free, unless the API overlooks the only fault", guarded)
     lines += _told("charged; each job is then fetched until it ends, and its image once, free of charge", orders)
     lines += _told("left out, for --spend does not cover them", plan.left_out)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from contract_tests.checker import Checker, Report
-from contract_tests.exchanges import Exchange, target_of
+from contract_tests.exchanges import Exchange, Place, target_of
 from contract_tests.findings import Note, Policy, Tally, in_order
 from contract_tests.jobs import job_id_of
 from contract_tests.recording import Pseudonyms, Writer, redacted
@@ -16,7 +17,7 @@ from contract_tests.verify import calls, judging
 from contract_tests.verify.calls import Call, Key
 from contract_tests.verify.hooks import Receiver
 from contract_tests.verify.line import Line
-from contract_tests.verify.plan import FREE, Order, Plan, Refusal
+from contract_tests.verify.plan import FREE, Order, Plan, Refusal, Step
 from mock_server.model import JobState
 
 _MOST_TRIES = 3
@@ -87,12 +88,14 @@ class Run:
         self._manners = manners or Manners()
         self._receiver = receiver
         self._writer = writer
+        self._latest = Place("verify", 0)
         self._pseudonyms = pseudonyms or Pseudonyms()
         self._tell = tell
         self._pause = pause
         self._tally = Tally()
         self._statuses: dict[str, int] = {}
         self._answered = False
+        self._familiar = False  # whether anything was refused as this API does it
 
     def __call__(self, plan: Plan) -> Report:
         """
@@ -101,17 +104,33 @@ class Run:
         Raises:
             Unreachable: nobody answered the first call.
         """
-        try:
-            for step in plan.steps:
-                if step.at_most > plan.spend - self.spent:
-                    raise _Stop(f"{step.name} could cost {step.at_most:f}, {plan.spend - self.spent:f} is left")
-                if isinstance(step, Order):
-                    self._order(step)
-                else:
-                    self._refusal(step)
-        except _Stop as stop:
-            self.stopped = str(stop)
+        for number, step in enumerate(plan.steps, start=1):
+            try:
+                self._step(step, plan.spend - self.spent)
+            except _Stop as stop:
+                self.stopped = self._line.masked(str(stop))
+                endpoint = step.endpoint if isinstance(step, Refusal) else f"{step.endpoint}.response"
+                words = f"at {step.name}, step {number} of {len(plan.steps)}: {self.stopped}"
+                self._tally.note(Note("verify/stopped", endpoint, "", words), self._latest)
+                break
         return self._report()
+
+    def _step(self, step: Step, left: Decimal) -> None:
+        if step.at_most:
+            self._see_whom_we_talk_to()
+        if step.at_most > left:
+            raise _Stop(f"it could cost {step.at_most:f} quota units, {left:f} is left")
+        if isinstance(step, Order):
+            self._order(step)
+        else:
+            self._refusal(step)
+
+    def _see_whom_we_talk_to(self) -> None:
+        """Nothing is ordered from a host that refuses everything in the same way, or never as this API does."""
+        seen = set(self._statuses.values())
+        if not self._familiar or len(seen) == 1:
+            got = f"{seen.pop()} to all" if len(seen) == 1 else "none of them"
+            raise _Stop(f"expected the refusals of the TTAPI Flux API, got {got}; is that its base URL?")
 
     def _report(self) -> Report:
         report = self._checker.report()
@@ -123,13 +142,13 @@ class Run:
     # Calls that must be refused
 
     def _refusal(self, step: Refusal) -> None:
+        self.spent += step.at_most  # until it is refused
         exchange = self._ask(step.call, step.name, patient=not step.at_most)
         if exchange.status is None:
             if not self._answered:
                 raise Unreachable(exchange.error)
             self._note(Note("verify/no-answer", step.endpoint, "", f"{step.name}: {exchange.error}"), exchange)
             if step.at_most:
-                self.spent += step.at_most
                 raise _Stop(f"{step.name} was not answered, and may have been charged")
             return
         self._answered = True
@@ -140,9 +159,15 @@ class Run:
             self._note(note, exchange)
         if judging.is_key_refused(step, exchange):
             raise _Stop("the API does not take the key")
+        if where := judging.redirect_of(exchange):
+            raise _Stop(f"the API redirects to {where}; if that is where it is now, give that as base URL")
         if judging.is_accepted(step, exchange):
-            self.spent += step.at_most
             raise _Stop(f"{step.name} was accepted, and may have been charged")
+        if judging.is_clearly_refused(exchange):
+            self._familiar = True
+            self.spent -= step.at_most
+        elif step.at_most:
+            raise _Stop(f"{step.name} was not clearly refused, and may have been charged")
 
     # Orders
 
@@ -158,7 +183,7 @@ class Run:
         if status >= 300 and job_id is None:
             words = f"{order.name}: expected an acceptance, got {status}"
             self._note(Note("verify/refused", endpoint, "", words, judging.OK, str(status)), exchange)
-            if status < 500:  # else it may have been accepted behind the gateway that answers
+            if judging.is_clearly_refused(exchange):  # else it may have been accepted behind what answers
                 self.spent -= order.price
             raise _Stop(f"{order.name} was refused")
         self._note(judging.of_success(order.name, endpoint, exchange), exchange)
@@ -221,8 +246,8 @@ class Run:
         data = final.get("data")
         if isinstance(data, dict) and isinstance(url := data.get("imageUrl"), str):
             exchange = self._line.image(url)
-            self._keep(exchange._replace(response_body=None), "image")  # it would be most of the recording
-            self._note(judging.of_image(exchange, data.get("size")), exchange)
+            kept = self._keep(exchange._replace(response_body=None), "image")  # it would be most of the recording
+            self._note(judging.of_image(exchange, data.get("size")), kept)
 
     def _wait_for_hook(self, receiver: Receiver, last: Exchange) -> None:
         arrived = receiver.wait(self._manners.patience)
@@ -230,30 +255,37 @@ class Run:
             words = f"none came within {self._manners.patience:g} s after the job had ended"
             self._note(Note("verify/hook", "callback.request", "", words), last)
             return
-        self._keep(arrived._replace(place=self._line.place()), "webhook")
+        self._keep(arrived, "webhook")
 
     # All of them
 
     def _ask(self, call: Call, name: str, *, patient: bool = True) -> Exchange:
         """Make a call, `patient`: again when there were too many at a time. What may cost is never sent twice."""
         for tries_left in reversed(range(_MOST_TRIES if patient else 1)):
-            exchange = self._line.ask(call)
-            self._keep(exchange, name)
+            exchange = self._keep(self._line.ask(call), name)
             if exchange.status != 429 or not tries_left:
                 break
             asked = exchange.response_headers.get("retry-after", "")
             self._pause(min(float(asked) if asked.isdecimal() else self._manners.interval, _LONGEST_PAUSE))
         return exchange
 
-    def _keep(self, exchange: Exchange, name: str) -> None:
+    def _keep(self, exchange: Exchange, name: str) -> Exchange:
+        """Record and check what was said; return it with its place: in the recording, or else that of the plan."""
         clean = redacted(self._line.without_key(exchange), self._pseudonyms)
+        self._latest, trouble = Place(f"call {name}", 0), ""
         if self._writer is not None:
-            self._writer.write(clean)
+            try:
+                self._latest = self._writer.write(clean)
+            except OSError as error:
+                trouble = f"the recording cannot be written: {error.strerror or error}"
         before = self._checker.noted()
-        self._checker.feed([clean])
+        self._checker.feed([clean._replace(place=self._latest)])
         news = self._checker.noted() - before
         outcome = exchange.status if exchange.status is not None else exchange.error
         self._tell(f"{name}: {outcome}{f', {news} new in it' if news else ''}")
+        if trouble:
+            raise _Stop(trouble)
+        return exchange._replace(place=self._latest)
 
     def _note(self, note: Note | None, exchange: Exchange) -> None:
         if note is not None:

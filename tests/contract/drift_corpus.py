@@ -57,7 +57,7 @@ def exchanges(told: Story) -> Iterator[Exchange]:
     """Return the story as exchanges."""
     for number, (name, one) in enumerate(told.items(), 1):
         hook = name == "hook"
-        path = "" if hook else "/flux/generate" if name in {"submit", "refused"} else "/flux/fetch"
+        path = "" if hook else "/flux/generate" if name in {"submit", "refused", "another"} else "/flux/fetch"
         response = one["response"]
         yield Exchange(
             place=Place("story", number),
@@ -66,7 +66,7 @@ def exchanges(told: Story) -> Iterator[Exchange]:
             request_headers={"content-type": "application/json"},
             request_body=json.dumps(one["request"]).encode(),
             status=one["status"],
-            response_headers={"content-type": "application/json"},
+            response_headers={"content-type": one.get("type", "application/json")},
             response_body=response if isinstance(response, bytes) else b"" if hook else json.dumps(response).encode(),
             endpoint=Endpoint.CALLBACK if hook else None,
         )
@@ -243,6 +243,9 @@ CORPUS: tuple[Drift, ...] = (
     Drift("JSON that ends in the middle", lambda told: told["running"].update(response=b'{"status": "ON_'), once("body/not-json", "fetch.response", "")),
     Drift("an empty answer", lambda told: told["running"].update(response=b""), once("body/not-json", "fetch.response", "")),
     Drift("a status code nobody knows", answered("refused", 418), once("status/unknown", "generate.response", "")),
+    Drift("an order is answered 201", answered("submit", 201), once("status/unknown", "generate.response", "")),
+    Drift("JSON comes as text/html", lambda told: told["running"].update(type="text/html; charset=utf-8"),
+          once("body/content-type", "fetch.response", "", "warning")),
     Drift("a redirect", answered("running", 302, b""), once("status/unknown", "fetch.response", "")),
     Drift("a gateway's 502", answered("running", 502, b"<html>"),
           (*once("status/unknown", "fetch.response", ""), *once("body/not-json", "error.response", ""))),
@@ -257,6 +260,10 @@ CORPUS: tuple[Drift, ...] = (
           once("job/order", "fetch.response", "/status")),
     Drift("SUCCESS, and later FAILED", lambda told: told.update(late={**copy.deepcopy(story()["done"]), "response": FAILED}),
           (*once("job/order", "fetch.response", "/status"), *once("job/hook", "callback.request", "/data"))),
+    Drift("a finished job has another image when it is fetched again",
+          lambda told: [told.update(late=copy.deepcopy(story()["done"])), setting("late", "data/imageUrl", IMAGE.replace("9rk3", "9rk4"))(told)],
+          (*once("job/result", "fetch.response", "/data/imageUrl", "warning"), *once("job/hook", "callback.request", "/data"))),
+    Drift("two orders get one job id", lambda told: told.update(another=copy.deepcopy(told["submit"])), once("job/reused", "generate.response", "/data", "warning")),
     Drift("the webhook has another size", setting("hook", "data/size", "512x512"), once("job/hook", "callback.request", "/data")),
     Drift("the webhook says FAILED", lambda told: told["hook"].update(request=FAILED), once("job/hook", "callback.request", "/data")),
     Drift("images lie on another host", result("data/imageUrl", IMAGE.replace("cdnb", "cdnc")), once("job/image-host", "fetch.response", "/data/imageUrl", "warning")),

@@ -199,3 +199,51 @@ def test_a_folder_that_hides_the_kit_is_named(tmp_path: Path) -> None:
     done = subprocess.run([*COMMAND, "check", "x"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "is there a folder of that name here?" in done.stderr
+
+
+FORMATS = ["text", "json", "junit", "sarif", "markdown", "github", "html"]
+
+
+def echoing(tmp_path: Path) -> Path:
+    """Write a recording whose answers echo the key that was sent, whole and cut short, in every part of a message."""
+    answers = [
+        {"status": "FAILED", "message": f"no such key: {KEY}", "data": None, "jobId": DONE["jobId"]},
+        {**DONE, "status": KEY},
+        {**DONE, KEY: 1},
+        {**DONE, "new": "x" * 60 + KEY},
+        {**DONE, "other": ["y" * length + KEY for length in range(60, 120)]},
+    ]
+    file = tmp_path / "echo.jsonl"
+    lines = [
+        {
+            "version": 1, "kind": "exchange",
+            "request": {"method": "POST", "url": "https://api.ttapi.io/flux/fetch", "headers": {"TT-API-KEY": KEY},
+                        "body": '{"jobId": "1"}'},
+            "response": {"status": status, "headers": {"content-type": "application/json"}, "body": json.dumps(answer)},
+        }
+        for answer in answers for status in (200, 401)
+    ]  # fmt: skip
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_no_format_prints_a_key_that_an_answer_echoes(tmp_path: Path, format_: str) -> None:
+    done = fluxmock("check", echoing(tmp_path), "--format", format_)
+    assert done.returncode == 1
+    assert KEY not in done.stdout
+    assert KEY[:8] not in done.stdout
+
+
+def test_patches_have_no_key_that_an_answer_echoes(tmp_path: Path) -> None:
+    done = fluxmock("check", echoing(tmp_path), "--patch", "-")
+    assert json.loads(done.stdout)
+    assert KEY not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_not_the_clients_trouble(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "recording.jsonl").symlink_to("/dev/full")
+    with recording(serve(clock="auto").url, tmp_path) as (url, _, said):
+        run_a_job(url)
+    assert said[-1] in {"2", "3"}

@@ -62,6 +62,18 @@ def test_without_a_path_or_a_project_the_policy_is_the_usual_one(
     assert policy.load().severities == {}
 
 
+def test_a_table_of_the_project_that_nobody_reads_is_refused_with_the_one_that_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "pyproject.toml", '[tool.fluxmock.rulez]\n"field/unknown" = "off"\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        policy.load()
+    assert str(caught.value) == (
+        f"{path}: [tool.fluxmock.rulez]: no such table; did you mean 'rules'? there are rules, client"
+    )
+
+
 def test_an_unknown_rule_is_refused_with_the_one_that_was_meant(tmp_path: Path) -> None:
     path = written(tmp_path, "pyproject.toml", '[tool.fluxmock.rules]\n"field/unknwon" = "off"\n')
     with pytest.raises(SettingsError) as caught:

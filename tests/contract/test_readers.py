@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 
 from contract_tests.checker import Checker
 from contract_tests.exchanges import Endpoint, Exchange, Part, Place, Trouble, Unreadable
+from contract_tests.messages import parsed
 from contract_tests.readers import read
 from contract_tests.readers.cutting import Cutter
 from contract_tests.recording import as_line
 from mock_server import create_app, resources
+from mock_server.contract import contract
 from mock_server.hooks.deliverer import RecordingDeliverer
 from mock_server.settings import Settings
 from mock_server.world import World
@@ -301,6 +303,24 @@ def test_har_multipart_params_become_parts(tmp_path: Path) -> None:
         Part("image", None, "cat.png", "image/png", 5),
         Part("image", None, "big.png", "image/png", 1),
     )
+
+
+def test_har_params_of_browsers_are_told_apart_as_files_and_texts(tmp_path: Path) -> None:
+    params = [
+        {"name": "prompt", "value": "a cat", "contentType": "text/plain; charset=utf-8"},
+        {"name": "mode", "value": "flux1-dev"},
+        {"name": "image", "value": "(binary)"},
+    ]
+    entry = har_entry()
+    entry["request"]["postData"] = {"mimeType": "multipart/form-data; boundary=x", "params": params}
+    entry["request"]["headers"] = []
+    exchange = read_entry(entry, tmp_path)
+    assert isinstance(exchange, Exchange)
+    assert exchange.parts == (Part("prompt", "a cat"), Part("mode", "flux1-dev"), Part("image", None, size=1))
+    edits = exchange._replace(url="https://api.ttapi.io/flux/edits")
+    message = parsed(edits)
+    assert message is not None
+    assert contract("2026-03").accepts("edits.request", message.request)
 
 
 def test_har_other_params_become_a_form(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ def test_the_first_twenty_broken_lines_are_told_and_the_others_counted(tmp_path:
     assert exchanges == [sample(), sample()]
     assert [trouble.place.line for trouble in troubles] == [*range(2, 22), 0]
     name = tmp_path / "recording"
-    assert troubles[-1].why.startswith(f"30 troubles more, the last at {name}:51: expected a line of JSON: ")
+    assert troubles[-1].why.startswith(f"30 more like these, the last at {name}:51: expected a line of JSON: ")
+    assert sum(trouble.times for trouble in troubles) == 50
     assert not any(SECRET in trouble.why for trouble in troubles)
 
 

@@ -19,6 +19,7 @@ from test_readers import NOWHERE, placeless, sample
 from contract_tests.exchanges import Endpoint, Exchange, Part, Trouble, target_of
 from contract_tests.readers import lines, read
 from contract_tests.recording import Pseudonyms, Writer, as_line, redacted
+from contract_tests.secrets import is_secret
 from mock_server import resources
 
 SCHEMA = jsonschema.Draft202012Validator(resources.load("recording.schema.json"))
@@ -155,12 +156,12 @@ def test_only_the_values_of_a_cookie_are_looked_for_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("name", ["hookUrl", "hook_url", "callbackUrl"])
-def test_hook_urls_lose_user_password_and_query(name: str) -> None:
-    hook = "https://me:pass@client.example:81/hook?job=5&sig=abc&flag#x"
+def test_hook_urls_lose_all_but_scheme_domain_and_port(name: str) -> None:
+    hook = "https://me:pass@f4c2a9e17b.eu.client.example:81/hook;token=1?job=5&sig=abc&flag#x"
     names = Pseudonyms()
     expected = (
-        f"https://{names('me')}:{names('pass')}@client.example:81/hook"
-        f"?job={names('5')}&sig={names('abc')}&{names('flag')}#x"
+        f"https://{names('me')}:{names('pass')}@{names('f4c2a9e17b')}.eu.client.example:81/{names('hook;token=1')}"
+        f"?job={names('5')}&sig={names('abc')}&{names('flag')}#{names('x')}"
     )
     clean = safe(
         sample(
@@ -262,6 +263,70 @@ def test_redacting_twice_is_redacting_once(key: str, exchange: Exchange) -> None
     )
     once = redacted(exchange, names)
     assert redacted(once, names) == once
+
+
+HOOK = "https://hooks.example/services/T0/B0/hunter2hunter2"
+
+
+def test_a_hook_url_is_found_wherever_it_stands_once_its_host_is_known() -> None:
+    names = Pseudonyms()
+    first = safe(sample(request_body=json.dumps({"prompt": f"call {HOOK}", "hookUrl": HOOK}).encode()), names)
+    other = safe(sample(response_body=json.dumps({"message": f"could not call {HOOK}: 500"}).encode()), names)
+    called = safe(sample(url=HOOK), names)
+    assert "hunter2" not in str((first, other, called))
+    assert json.loads(other.response_body or b"") == {"message": f"could not call {called.url}: 500"}
+    assert json.loads(first.request_body or b"")["hookUrl"] == called.url
+
+
+def test_the_key_of_one_exchange_is_found_in_those_after_it() -> None:
+    names = Pseudonyms()
+    safe(sample(request_headers={"tt-api-key": KEY}), names)
+    assert KEY.encode() not in as_line(
+        safe(sample(response_body=json.dumps({"message": f"key {KEY}"}).encode()), names)
+    )
+
+
+MULTIPART = (
+    b'--x1\r\nContent-Disposition: form-data; name="api_key"\r\n\r\n' + KEY.encode() + b"\r\n"
+    b'--x1\r\nContent-Disposition: form-data; name="hookUrl"\r\n\r\n' + HOOK.encode() + b"\r\n--x1--\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        MULTIPART,
+        MULTIPART[:90],
+        urlencode({"prompt": "a cat", "api_key": KEY, "hookUrl": HOOK}).encode(),
+        f'{{"api_key": "{KEY}", "api_key": null}}'.encode(),
+        json.dumps({"hookUrl": HOOK, "signature": KEY}).encode("utf-16"),
+        json.dumps({"hookUrl": HOOK, "jwt": KEY}).encode("utf-16-be"),
+        f"note: hookUrl={HOOK}&pwd={KEY}".encode(),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", ""])
+def test_secrets_go_whatever_the_content_type_says(body: bytes, kind: str) -> None:
+    clean = safe(sample(request_headers={"content-type": kind} if kind else {}, request_body=body))
+    for secret in (KEY, quote_plus(KEY), "hunter2"):
+        assert secret not in str(clean)
+        assert secret.encode("utf-16-le") not in (clean.request_body or b"")
+        assert secret.encode("utf-16-be") not in (clean.request_body or b"")
+
+
+def test_signed_image_urls_lose_their_signatures() -> None:
+    url = "https://cdn.example/a.webp?X-Amz-Credential=me&X-Amz-Signature=0a1b2c&sig=x1&w=512"
+    clean = safe(sample(response_body=json.dumps({"data": {"imageUrl": url}}).encode()))
+    names = [pair.partition("=")[::2] for pair in clean.response_body.decode().rpartition("?")[2].split("&")]  # type: ignore[union-attr]
+    assert [value.startswith("key-") for _, value in names] == [True, True, True, False]
+
+
+SECRET_WORDS = "TT-API-KEY apiKey session_id jwt X-Amz-Signature sig DB_PWD userPass credentials AUTHORIZATION auth"
+PLAIN_WORDS = "design compass monkey keyword :authority author www-authenticate passed signal mode"
+
+
+def test_one_list_says_which_names_are_secret() -> None:
+    assert [name for name in SECRET_WORDS.split() if not is_secret(name)] == []
+    assert [name for name in PLAIN_WORDS.split() if is_secret(name)] == []
 
 
 def test_a_writer_redacts_by_itself(tmp_path: Path) -> None:

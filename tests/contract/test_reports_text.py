@@ -188,7 +188,7 @@ checked: 20 messages, 1 job against contracts 2024-09 and 2026-03
         (
             (),
             {"troubles": (Trouble(Place("prod.har", 0), "x"),), "contracts": {}},
-            "clean: 9 messages, 1 job fit the contract; 1 could not be read",
+            "1 could not be read; what could: 9 messages, 1 job against the contract",
         ),
     ],
 )

@@ -406,3 +406,13 @@ def test_whatever_was_recorded_a_scenario_is_made_that_can_be_played(calls: list
     text = told.lines()
     assert IDS[0] not in text
     assert HOOK not in text
+
+
+def test_the_reason_of_a_failure_does_not_give_a_hook_url_away() -> None:
+    reason = f"could not call {HOOK}"
+    failed = {**body_of("FAILED"), "message": reason}
+    told = Story().order(0, hook=True).fetch(1, "ON_QUEUE").fetch(9, "FAILED", response=failed)
+    text = told.lines()
+    assert "fail: could not call http://client.invalid/hook" in text
+    assert "very-secret-path" not in text
+    assert "client.example" not in text

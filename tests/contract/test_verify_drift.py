@@ -32,6 +32,7 @@ FOUND: dict[str, set[Finding]] = {
         ("info", "verify/image", "fetch.response"),
     },
     "fetch-answers-203": {
+        ("error", "status/unknown", "fetch.response"),
         ("error", "verify/status", "fetch.response"),
         ("error", "verify/fetch-form", "fetch.request"),
     },
@@ -58,6 +59,8 @@ FOUND: dict[str, set[Finding]] = {
         ("warning", "verify/charge-unknown", "fetch.response"),
     },
     "order-answered-202": {
+        ("error", "status/unknown", "generate.response"),
+        ("error", "status/unknown", "edits.response"),
         ("error", "verify/status", "generate.response"),
         ("error", "verify/status", "edits.response"),
     },
@@ -99,7 +102,7 @@ STOPPED = {
     "another-price", "fetch-redirected", "job-fails", "job-never-ends", "no-quota", "order-answered-418",
     "order-answered-502", "order-failed-with-200", "order-not-answered", "renamed-job-id",
 }  # fmt: skip
-"""After these nothing more is ordered."""
+"""After these nothing more is ordered, and that is an error by itself."""
 
 
 def test_every_drift_scenario_has_its_expectation_and_is_no_ready_made_one() -> None:
@@ -113,7 +116,8 @@ def test_every_drift_scenario_has_its_expectation_and_is_no_ready_made_one() -> 
 @pytest.mark.parametrize("spend", ["0", "1", "2", "20"])
 def test_a_clean_emulator_is_found_clean(version: str, spend: str, tmp_path: Path) -> None:
     with emulator(contract=version) as server:
-        outcome = run(server.url, tmp_path, "--spend", spend, "--hook-listen", "127.0.0.1:0")
+        hook = ["--hook-listen", "127.0.0.1:0"] if spend != "0" else []
+        outcome = run(server.url, tmp_path, "--spend", spend, *hook)
         spent = server.tenant(KEY).ledger.spent
     assert (outcome.code, outcome.report["findings"]) == (0, [])
     assert outcome.report["checked"]["jobs"] == spent == min(int(spend), 2)
@@ -127,8 +131,9 @@ def test_drift_is_found_by_spending(name: str, version: str, tmp_path: Path) -> 
     with emulator(contract=version, scenario=str(SCENARIOS[name])) as server:
         outcome = run(server.url, tmp_path, "--spend", "2", "--contract", version)
         jobs = len(server.tenant(KEY).jobs)
-    assert outcome.findings == FOUND[name]
-    assert outcome.code == (1 if any(severity == "error" for severity, _, _ in FOUND[name]) else 0)
+    stopped = {("error", "verify/stopped", "generate.response")} if name in STOPPED else set()
+    assert outcome.findings == FOUND[name] | stopped
+    assert outcome.code == (1 if any(severity == "error" for severity, _, _ in outcome.findings) else 0)
     assert jobs <= 1 if name in STOPPED else jobs == 2
 
 
@@ -137,7 +142,8 @@ def test_drift_is_found_without_patience(name: str, tmp_path: Path) -> None:
     patience = ["--patience", "0"] if name in {"no-hook", "job-never-ends"} else []
     with emulator(clock="real", progress="immediate", scenario=str(SCENARIOS[name])) as server:
         outcome = run(server.url, tmp_path, "--spend", "1", "--hook-listen", "127.0.0.1:0", *patience)
-    assert outcome.findings == AT_ONCE[name]
+    stopped = {("error", "verify/stopped", "generate.response")} if name in STOPPED else set()
+    assert outcome.findings == AT_ONCE[name] | stopped
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -192,15 +198,19 @@ def when(matches: Callable[[Request], bool], answer: Callable[[], Response]) -> 
 
 
 def refusal(status: int) -> Response:
-    return Response(json.dumps({"status": "FAILED", "message": "no", "data": None}), status)
+    return Response(
+        json.dumps({"status": "FAILED", "message": "no", "data": None}), status, mimetype="application/json"
+    )
 
 
 def acceptance() -> Response:
-    return Response(json.dumps({"status": "SUCCESS", "message": "success", "data": {"jobId": str(uuid4())}}))
+    body = {"status": "SUCCESS", "message": "success", "data": {"jobId": str(uuid4())}}
+    return Response(json.dumps(body), mimetype="application/json")
 
 
 def a_job() -> Response:
-    return Response(json.dumps({"status": "ON_QUEUE", "message": "", "jobId": str(uuid4()), "data": None}))
+    body = {"status": "ON_QUEUE", "message": "", "jobId": str(uuid4()), "data": None}
+    return Response(json.dumps(body), mimetype="application/json")
 
 
 def html(request: Request, emulated: Callable[[], Response]) -> Response:
@@ -297,15 +307,27 @@ FREE: dict[str, tuple[Change, set[Finding]]] = {
     ),
     "an order without a prompt is accepted": (
         when(is_order_without("prompt"), acceptance),
-        {("error", "verify/accepted", "generate.response"), ("info", "request/accepted", "generate.request")},
+        {
+            ("error", "verify/accepted", "generate.response"),
+            ("error", "verify/stopped", "generate.response"),
+            ("info", "request/accepted", "generate.request"),
+        },
     ),
     "an order without a key is accepted": (
         when(lambda request: "generate" in request.path and "TT-API-KEY" not in request.headers, acceptance),
-        {("error", "verify/key-accepted", "generate.response"), ("info", "request/accepted", "generate.request")},
+        {
+            ("error", "verify/key-accepted", "generate.response"),
+            ("error", "verify/stopped", "generate.response"),
+            ("info", "request/accepted", "generate.request"),
+        },
     ),
     "the key is refused": (
         when(lambda request: True, lambda: refusal(401)),
-        {("error", "verify/key-refused", "fetch.response"), ("info", "message/changed", "error.response")},
+        {
+            ("error", "verify/key-refused", "fetch.response"),
+            ("error", "verify/stopped", "fetch.response"),
+            ("info", "message/changed", "error.response"),
+        },
     ),
 }
 
@@ -352,4 +374,5 @@ def test_an_acceptance_that_must_not_be_ends_the_run(name: str, counted: int, tm
     assert finding["severity"] == "error"
     assert finding["message"].startswith(name)
     assert "may have been charged" in finding["message"]
+    assert outcome.code == 1
     assert f"{counted} of 8 quota units spent" in outcome.said

@@ -1,0 +1,169 @@
+"""Which names speak of secrets, what of a message is one by itself, and where a known secret stands in a text.
+
+Recordings, reports and patches all ask here, so that none of them gives away what another one hides.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from urllib.parse import quote, quote_plus, unquote
+
+import orjson
+
+from contract_tests.exchanges import Exchange, Trouble
+
+SHORTEST = 8
+"""Characters that a secret needs to be looked for in other places than its own: a shorter one could be any word."""
+
+_NAMES = re.compile(
+    r"(?<!mon)(?<!tur)key(?!word|board)|token|secret|auth(?!or(?!i[sz])|enticate)|cookie|passw|passphrase"
+    r"|signature|credential|session|jwt",
+    re.IGNORECASE,
+)
+_SHORT_NAMES = re.compile(r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z]))(?i:pass|pwd|sig)(?![a-z])(?!(?<=[A-Z])[A-Z])")
+# These are parts of everyday words, and count only as a word: sig, userPass, DB_PWD; not design or compass.
+_HOOK_NAMES = re.compile(r"hook|call_?back|notify_?url", re.IGNORECASE)
+_PSEUDONYM = re.compile("key-[0-9a-f]{16}")
+_SET_COOKIE = re.compile(r"(?:^|, )[^=;,\s]+=([^;,]*)")
+_LOGIN = re.compile(rb"://([^/\s\"'@:?#]{1,200}):([^/\s\"'@?#]{1,200})@")
+_PARAMETER = re.compile(rb"[?&;#]([\w.%-]{1,160})=([^&;#\s\"'\\]{1,4096})")
+_DOMAIN = 2
+# Labels that every host of the same owner ends with.
+
+
+@lru_cache(maxsize=4096)
+def is_secret(name: str) -> bool:
+    """Whether a name speaks of a secret; a pseudonym in it, which stands for a secret, does not."""
+    plain = _PSEUDONYM.sub("", name)
+    return _NAMES.search(plain) is not None or _SHORT_NAMES.search(plain) is not None
+
+
+@lru_cache(maxsize=4096)
+def is_hook(name: str) -> bool:
+    """Whether a name speaks of a URL that is called back, in whose path chat services have their secret."""
+    return _HOOK_NAMES.search(name) is not None
+
+
+def of_header(name: str, value: str) -> Iterator[str]:
+    """Yield what of the value of a header is secret by itself; its name must speak of a secret."""
+    yield value
+    lower = name.lower()
+    if "set-cookie" in lower:
+        yield from _SET_COOKIE.findall(value)
+    elif "cookie" in lower:
+        yield from (pair.partition("=")[2].strip() for pair in value.split(";"))
+    elif " " in value:
+        scheme, _, rest = value.partition(" ")
+        yield rest
+        if scheme.lower() == "basic":
+            try:
+                plain = base64.b64decode(rest).decode()
+            except ValueError:
+                return
+            yield plain
+            yield from plain.split(":", 1)
+
+
+def of_urls(data: bytes) -> Iterator[str]:
+    """Yield the passwords and keys of the URLs in a text."""
+    if b"://" not in data:
+        return
+    for login in _LOGIN.findall(data):
+        yield from (unquote(text_of(word)) for word in login)
+    for name, value in _PARAMETER.findall(data):
+        if is_secret(unquote(text_of(name))):
+            yield unquote(text_of(value).replace("+", " "))
+
+
+def bare_host(host: str, stand_in: Callable[[str], str]) -> str:
+    """
+    Return the host of a hook, with stand-ins for the labels of 8 characters or more before its domain.
+
+    Receivers that anyone can rent have the secret there.
+    """
+    if "[" in host:
+        return host
+    labels = host.split(".")
+    own = [stand_in(label) if len(label) >= SHORTEST else label for label in labels[:-_DOMAIN]]
+    return ".".join([*own, *labels[-_DOMAIN:]])
+
+
+def spellings(secret: str) -> Iterator[str]:
+    """Yield how a secret may be written: as it is, URL-encoded, escaped in JSON, in base64 wherever it begins."""
+    yield secret
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield encoded
+        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+    yield orjson.dumps(bytes_of(secret).decode("utf-8", "replace")).decode()[1:-1]
+    data = bytes_of(secret)
+    for shift, unsure in ((0, 0), (1, 2), (2, 3)):
+        # In base64 it reads in one of three ways, by what stands before it; its ends depend on what is around it.
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            whole = encode(bytes(shift) + data).decode().rstrip("=")
+            yield whole[unsure : len(whole) if (shift + len(data)) % 3 == 0 else -1]
+
+
+class Finder:
+    """
+    Finds known secrets in texts.
+
+    Args:
+        known: the secrets; those shorter than `SHORTEST` are not looked for.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        long = sorted((secret for secret in known if len(secret) >= SHORTEST), key=len)
+        self._names = {spelling: secret for secret in long for spelling in spellings(secret)}
+        longest_first = sorted(self._names, key=lambda text: (-len(text), text))
+        self._text = re.compile("|".join(map(re.escape, longest_first)))
+        self._bytes = re.compile(b"|".join(re.escape(bytes_of(text)) for text in longest_first))
+
+    def replaced(self, text: str, name: Callable[[str], str]) -> str:
+        """Return `text` with `name(secret)` for each secret."""
+        return self._text.sub(lambda found: name(self._names[found[0]]), text) if self._names and text else text
+
+    def replaced_in(self, data: bytes, name: Callable[[str], str]) -> bytes:
+        """Return `data` with `name(secret)` for each secret."""
+        if not self._names or not data:
+            return data
+        return self._bytes.sub(lambda found: name(self._names[text_of(found[0])]).encode(), data)
+
+
+@lru_cache(maxsize=256)
+def finder_of(known: frozenset[str]) -> Finder:
+    """Return what finds these secrets; it takes its time to make."""
+    return Finder(known)
+
+
+class SentSecrets:
+    """The secrets that the clients of a recording sent in headers and URLs; `seen` has them, up to a number."""
+
+    MOST = 10_000
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def of(self, recorded: Iterable[Exchange | Trouble]) -> Iterator[Exchange | Trouble]:
+        """Pass on what was recorded, and take in the secrets of each exchange."""
+        seen = self.seen
+        for item in recorded:
+            if isinstance(item, Exchange) and len(seen) < self.MOST:
+                for name, value in item.request_headers.items():
+                    if value not in seen and is_secret(name):
+                        seen.update(of_header(name, value))
+                if "?" in item.url or "@" in item.url:
+                    seen.update(of_urls(bytes_of(item.url)))
+            yield item
+
+
+def bytes_of(text: str) -> bytes:
+    """Return a text as bytes, those that are no UTF-8 as they were."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def text_of(data: bytes) -> str:
+    """Return bytes as a text, from which `bytes_of` makes them again."""
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,93 @@
+"""Every broken client is found, and of nothing else is anybody accused; the page of the zoo tells it as it is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from contract_tests.clients.check import Plan, check_client
+from contract_tests.clients.process.check import check_command
+from contract_tests.clients.properties.base import Level
+from contract_tests.clients.verdict import Result, Verdict
+from zoo.programs import FOLDER, PROGRAMS, Program
+from zoo.registry import Specimen, specimens
+from zoo.zoo_page import judged, page, row, rows_of
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
+SEEDS = 20
+EXAMPLES = 25
+
+clients = specimens()
+good = [client for client in clients if not client.about]
+broken = [client for client in clients if client.about]
+
+
+def failures(verdict: Verdict, *levels: Level) -> set[str]:
+    return {one.property.id for one in verdict.failures(*levels)}
+
+
+@pytest.mark.parametrize("client", clients, ids=lambda client: client.name)
+def test_a_client_breaks_what_it_is_about_and_nothing_else(client: Specimen) -> None:
+    """... that MUST hold, unless its fault really breaks it; and the page says of each property what came of it."""
+    verdict = judged(client)
+    whys = [(one.property.id, one.why, one.directives) for one in verdict.failures()]
+    if client.about:
+        assert verdict[client.about].result is Result.FAIL, whys
+        assert failures(verdict, Level.MUST) <= client.breaks, whys
+    else:
+        assert failures(verdict) == set(), whys
+    assert rows_of(PAGE.read_text("utf-8"))[client.name] == row(client, verdict)
+
+
+@pytest.mark.parametrize("client", good, ids=lambda client: client.name)
+def test_a_good_client_is_accused_of_nothing_whatever_the_seed(client: Specimen) -> None:
+    """Scenarios come in another order with every seed, so that these few of each are all of them in the end."""
+    for seed in range(1, SEEDS + 1):
+        verdict = check_client(client.client, plan=Plan(seed=seed, examples=EXAMPLES), receiver=client.receiver)
+        assert failures(verdict) == set(), (seed, [(one.why, one.directives) for one in verdict.failures()])
+
+
+@pytest.fixture
+def program(request: pytest.FixtureRequest) -> Program:
+    """Return a program that can be run here, or skip the test."""
+    found: Program = request.param
+    if found.missing():
+        assert not os.environ.get("CI"), f"CI has {found.missing()}"
+        pytest.skip(f"there is no {found.missing()}")
+    return found
+
+
+def by_file(one: Program) -> str:
+    return one.file
+
+
+@pytest.mark.parametrize("program", [one for one in PROGRAMS if one.about], ids=by_file, indirect=True)
+def test_a_broken_program_is_found(program: Program) -> None:
+    plan = Plan(only=(program.about, *program.beside), examples=9)
+    verdict = check_command(program.argv, plan=plan, speed=8, timeout=6)
+    assert verdict[program.about].result is Result.FAIL
+
+
+@pytest.mark.parametrize("program", [one for one in PROGRAMS if not one.about], ids=by_file, indirect=True)
+def test_a_good_program_is_accused_of_nothing(program: Program) -> None:
+    verdict = check_command(program.argv, plan=Plan(examples=12), speed=5)
+    assert failures(verdict) == set(), [(one.why, one.directives) for one in verdict.failures()]
+
+
+def test_the_zoo_is_large_enough() -> None:
+    assert len(broken) >= 50
+    assert len(good) >= 8
+    assert {path.name for path in FOLDER.iterdir()} == {one.file for one in PROGRAMS} | {"flux.mjs", "flux.sh"}
+
+
+def test_every_property_of_the_default_profile_is_broken_by_somebody() -> None:
+    about = Counter(client.about for client in broken)
+    assert [one.id for one in Plan().chosen() if not about[one.id]] == []
+
+
+def test_the_page_is_what_the_zoo_says() -> None:
+    text = PAGE.read_text("utf-8")
+    assert page(rows_of(text)) == text
