@@ -357,7 +357,8 @@ class _Redaction:
                 return self._elsewhere_in(body)
             clean = self._body(text.encode(), headers) or b""
             return body if clean.decode() == text else clean.decode().encode(encoding)
-        if bodies.media_type(headers.get("content-type", "")) == bodies.FORM:
+        is_form = bodies.media_type(headers.get("content-type", "")) == bodies.FORM
+        if is_form and body.lstrip()[:1] not in {b"{", b"["}:
             return self._elsewhere_in(self._form(body))
         return self._elsewhere_in(self._json(body))
 

@@ -6,6 +6,7 @@ Recordings, reports and patches all ask here, so that none of them gives away wh
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -98,6 +99,7 @@ def spellings(secret: str) -> Iterator[str]:
         yield encoded
         yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
     yield orjson.dumps(bytes_of(secret).decode("utf-8", "replace")).decode()[1:-1]
+    yield json.dumps(secret)[1:-1]
     data = bytes_of(secret)
     for shift, unsure in ((0, 0), (1, 2), (2, 3)):
         # In base64 it reads in one of three ways, by what stands before it; its ends depend on what is around it.

@@ -121,7 +121,8 @@ class Explorer:
             if self._may_tell(directives):
                 played += 1
                 yield directives
-        if played < examples and self._families:
+        open_ = any(finding.judgement is None for finding in self.found.findings.values())
+        if played < examples and self._families and open_:
             yield from filter(self._may_tell, self._swarm(examples - played))
 
     def _may_tell(self, directives: Directives) -> bool:

@@ -24,9 +24,17 @@ _NAMES = st.from_regex(r"[a-z]{1,8}_[a-z]{1,8}", fullmatch=True)
 _KNOWN = frozenset({"SUCCESS", "FAILED", "PENDING_QUEUE", "ON_QUEUE"})
 
 
-def directives() -> SearchStrategy[Directive]:
-    """Return a strategy of directives: those of the menu, and others with numbers and texts of their own."""
-    return st.one_of(st.sampled_from(plain()), _with_parameters())
+def directives(families: frozenset[Family] | None = None) -> SearchStrategy[Directive]:
+    """
+    Return a strategy of directives: those of the menu, and others with numbers and texts of their own.
+
+    Args:
+        families: only these; None for all.
+    """
+    wanted = frozenset(Family) if families is None else families
+    drawn = [strategy for family, strategy in _with_parameters().items() if family in wanted]
+    chosen = [directive for directive in plain() if directive.family in wanted]
+    return st.one_of(st.sampled_from(chosen), *drawn) if chosen else st.nothing()
 
 
 def scenarios() -> SearchStrategy[dict[str, Any]]:
@@ -36,21 +44,23 @@ def scenarios() -> SearchStrategy[dict[str, Any]]:
 
 def together(families: frozenset[Family] | None = None) -> SearchStrategy[tuple[Directive, ...]]:
     """Return a strategy of some directives at once; of these families, if they are said."""
-    one = directives() if families is None else directives().filter(lambda made: made.family in families)
+    one = directives(families)
     return st.lists(one, min_size=0, max_size=MOST, unique_by=lambda made: made.name).map(tuple)
 
 
-def _with_parameters() -> SearchStrategy[Directive]:
+def _with_parameters() -> dict[Family, SearchStrategy[Directive]]:
     first = st.integers(1, 5)
-    return st.one_of(
-        st.builds(_slow_job, _SECONDS, _SECONDS),
-        st.builds(_unknown_status, _TEXT.filter(lambda text: text not in _KNOWN), first),
-        st.builds(_flaky, st.sampled_from(sorted(lost_answers())), st.integers(1, 3)),
-        st.builds(_busy, st.sampled_from(["submit", "fetch"]), st.sampled_from([429, 503]), st.integers(1, 60), first),
-        st.builds(_message, _TEXT),
-        st.builds(_unknown_fields, st.dictionaries(_NAMES, _JSON, min_size=1, max_size=3)),
-        st.builds(_pieces, st.lists(st.integers(1, 60), min_size=1, max_size=4)),
-    )
+    busy = (st.sampled_from([429, 503]), st.integers(1, 60), first)
+    return {
+        Family.SLOW_JOB: st.builds(_slow_job, _SECONDS, _SECONDS),
+        Family.UNKNOWN_STATUS: st.builds(_unknown_status, _TEXT.filter(lambda text: text not in _KNOWN), first),
+        Family.FLAKY_FETCH: st.builds(_flaky, st.sampled_from(sorted(lost_answers())), st.integers(1, 3)),
+        Family.BUSY_SUBMIT: st.builds(_busy, st.just("submit"), *busy),
+        Family.BUSY_FETCH: st.builds(_busy, st.just("fetch"), *busy),
+        Family.ODD_MESSAGE: st.builds(_message, _TEXT),
+        Family.UNKNOWN_FIELDS: st.builds(_unknown_fields, st.dictionaries(_NAMES, _JSON, min_size=1, max_size=3)),
+        Family.BODY_FORM: st.builds(_pieces, st.lists(st.integers(1, 60), min_size=1, max_size=4)),
+    }
 
 
 def _slow_job(queue: int, run: int) -> Directive:
