@@ -123,35 +123,16 @@ class Explorer:
                 yield directives
         open_ = any(finding.judgement is None for finding in self.found.findings.values())
         if played < examples and self._families and open_:
-            yield from filter(self._may_tell, self._swarm(examples - played))
+            # Hypothesis takes a tenth of a second to import, and a short run does without.
+            from contract_tests.clients.directives.drawn import drawn
+
+            yield from filter(self._may_tell, drawn(self._families, examples - played, self._seed))
 
     def _may_tell(self, directives: Directives) -> bool:
         """Whether a scenario can still show something new: not if all that it is about has failed already."""
         families = {directive.family for directive in directives}
         about = [one for one in self._properties if one.families & families]
         return not about or any(self.found.findings[one.id].judgement is None for one in about)
-
-    def _swarm(self, examples: int) -> list[Directives]:
-        # Hypothesis takes a tenth of a second to import, and a short run does without.
-        from hypothesis import HealthCheck, Phase, given, seed, settings
-
-        from contract_tests.clients.directives.drawn import together
-
-        @seed(self._seed)
-        @settings(
-            max_examples=examples,
-            phases=[Phase.generate],
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(together(self._families))
-        def draw(directives: Directives) -> None:
-            drawn.append(directives)
-
-        drawn: list[Directives] = []
-        draw()
-        return drawn
 
     def _weigh(self, directives: Directives, story: Story) -> None:
         found = self.found

@@ -26,7 +26,9 @@ from zoo.registry import broken
 PAID_TWICE = {"C06": "each of its submissions makes a job, and all are charged"}
 
 
-@broken("requests", "C01", also=PAID_TWICE)
+@broken(
+    "requests", "C01", also=PAID_TWICE | {"C20": "once its retries are used up, the next fetch knows of no Retry-After"}
+)
 def retry_covers_post(base_url: str, api_key: str, prompt: str) -> bytes:
     """urllib3's Retry is told to repeat every method, POST included: allowed_methods=None."""
     retries = Retry(total=3, backoff_factor=1, status_forcelist=[502, 503, 504], allowed_methods=None)

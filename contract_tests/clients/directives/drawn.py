@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, HypothesisProvider
 from hypothesis.strategies import SearchStrategy
 
 from contract_tests.clients.directives.base import Directive, Family, lost_answers, rule, scenario_of
@@ -42,10 +44,48 @@ def scenarios() -> SearchStrategy[dict[str, Any]]:
     return together().map(scenario_of)
 
 
-def together(families: frozenset[Family] | None = None) -> SearchStrategy[tuple[Directive, ...]]:
+def together(families: frozenset[Family] | None = None, *, at_least: int = 0) -> SearchStrategy[tuple[Directive, ...]]:
     """Return a strategy of some directives at once; of these families, if they are said."""
     one = directives(families)
-    return st.lists(one, min_size=0, max_size=MOST, unique_by=lambda made: made.name).map(tuple)
+    return st.lists(one, min_size=at_least, max_size=MOST, unique_by=lambda made: made.name).map(tuple)
+
+
+class Settled(HypothesisProvider):
+    """Hypothesis's own, but for the numbers and texts that it finds in whatever modules happen to be loaded."""
+
+    def _maybe_draw_constant(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+AVAILABLE_PROVIDERS["fluxmock"] = f"{__name__}.{Settled.__name__}"
+
+
+def drawn(families: frozenset[Family], count: int, luck: int) -> list[tuple[Directive, ...]]:
+    """
+    Return scenarios, no two alike; the same ones for the same arguments, whatever program this is part of.
+
+    Args:
+        families: of their directives.
+        count: how many at most.
+        luck: the seed.
+    """
+
+    @seed(luck)
+    @settings(
+        backend="fluxmock",
+        max_examples=count,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(together(families, at_least=1))
+    def draw(made: tuple[Directive, ...]) -> None:
+        found.setdefault(tuple(directive.name for directive in made), made)
+
+    found: dict[tuple[str, ...], tuple[Directive, ...]] = {}
+    draw()
+    return list(found.values())
 
 
 def _with_parameters() -> dict[Family, SearchStrategy[Directive]]:
