@@ -92,9 +92,7 @@ def flux_server(pytestconfig: pytest.Config, flux_settings: Mapping[str, object]
 
 
 @pytest.fixture
-def flux(
-    request: pytest.FixtureRequest, flux_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TenantControl]:
+def flux(request: pytest.FixtureRequest, flux_server: Server) -> Iterator[TenantControl]:
     """Give the test a fresh world on the emulator: url, api_key, clock, jobs, ledger, spent, hooks, journal."""
     from mock_server.testing.case import Case, key_of
     from mock_server.testing.marker import chosen_by, in_plain_words, place_of, variables
@@ -104,10 +102,10 @@ def flux(
     with in_plain_words(where):
         control = case.make(chosen)
     lines = [*_ENV, *request.config.getini("fluxmock_env")]
-    for name, value in variables(lines, chosen["env"], control, where).items():
-        monkeypatch.setenv(name, value)
     request.node.stash[_CASE] = case
-    with control.clock.drive() if chosen.get("drive") else nullcontext():
+    with pytest.MonkeyPatch.context() as patch, control.clock.drive() if chosen.get("drive") else nullcontext():
+        for name, value in variables(lines, chosen["env"], control, where).items():
+            patch.setenv(name, value)
         yield control
     case.close()
 
@@ -115,20 +113,22 @@ def flux(
 @pytest.fixture
 def flux_requests(flux: TenantControl, flux_server: Server) -> Iterator[RequestsMock]:
     """Lead what `requests` sends to https://api.ttapi.io into the test's own world, without a socket."""
-    from mock_server.adapters import for_requests, inprocess
+    from mock_server.adapters.for_requests import intercept
+    from mock_server.adapters.inprocess import InProcess
 
-    with for_requests.intercept(inprocess.InProcess(flux_server.app, flux.api_key)) as mock:
+    with intercept(InProcess(flux_server.app, flux.api_key)) as mock:
         yield mock
 
 
 @pytest.fixture
 def flux_httpx(flux: TenantControl, flux_server: Server) -> Iterator[FluxHttpx]:
     """Lead what `httpx` sends to https://api.ttapi.io into the test's own world, without a socket."""
-    from mock_server.adapters import for_httpx, inprocess
+    from mock_server.adapters.for_httpx import AsyncFluxTransport, FluxTransport, intercept
+    from mock_server.adapters.inprocess import InProcess
 
-    way = inprocess.InProcess(flux_server.app, flux.api_key)
-    with for_httpx.intercept(way), for_httpx.FluxTransport(way) as transport:
-        yield FluxHttpx(transport, for_httpx.AsyncFluxTransport(way))
+    way = InProcess(flux_server.app, flux.api_key)
+    with intercept(way), FluxTransport(way) as transport:
+        yield FluxHttpx(transport, AsyncFluxTransport(way))
 
 
 # Options
