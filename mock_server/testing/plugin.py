@@ -92,7 +92,9 @@ def flux_server(pytestconfig: pytest.Config, flux_settings: Mapping[str, object]
 
 
 @pytest.fixture
-def flux(request: pytest.FixtureRequest, flux_server: Server) -> Iterator[TenantControl]:
+def flux(
+    request: pytest.FixtureRequest, flux_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TenantControl]:
     """Give the test a fresh world on the emulator: url, api_key, clock, jobs, ledger, spent, hooks, journal."""
     from mock_server.testing.case import Case, key_of
     from mock_server.testing.marker import chosen_by, in_plain_words, place_of, variables
@@ -102,10 +104,10 @@ def flux(request: pytest.FixtureRequest, flux_server: Server) -> Iterator[Tenant
     with in_plain_words(where):
         control = case.make(chosen)
     lines = [*_ENV, *request.config.getini("fluxmock_env")]
+    for name, value in variables(lines, chosen["env"], control, where).items():
+        monkeypatch.setenv(name, value)
     request.node.stash[_CASE] = case
-    with pytest.MonkeyPatch.context() as patch, control.clock.drive() if chosen.get("drive") else nullcontext():
-        for name, value in variables(lines, chosen["env"], control, where).items():
-            patch.setenv(name, value)
+    with control.clock.drive() if chosen.get("drive") else nullcontext():
         yield control
     case.close()
 
