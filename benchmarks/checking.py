@@ -28,7 +28,8 @@ from referencing import Registry, Resource
 from contract_tests import check
 from contract_tests.exchanges import Exchange, Place
 from contract_tests.messages import parsed
-from contract_tests.recording import Pseudonyms, as_line, redacted
+from contract_tests.recording import as_line
+from contract_tests.redaction import Pseudonyms, redacted
 from mock_server.app import create_app
 from mock_server.contract import contract
 from mock_server.settings import Settings

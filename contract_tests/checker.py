@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from contract_tests.coverage import Covered
 from contract_tests.exchanges import CALLBACK, IMAGE, Exchange, Trouble
-from contract_tests.findings import Effect, Finding, Policy, Severity, Tally, in_order
+from contract_tests.findings import Effect, Finding, Note, Policy, Severity, Tally, in_order
 from contract_tests.jobs import JobBook, image_host, job_id_of
 from contract_tests.messages import MessageCheck, Parsed, parsed
 from contract_tests.observed import Observations, Observed
+from contract_tests.secrets import SentSecrets
 from mock_server.contract import versions
 
 Observer = Callable[[Parsed, str], None]
@@ -100,15 +101,22 @@ _DECISIVE = ("field/missing", "type/", "value/", "request/")
 
 
 class _Host:
-    def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
+    def __init__(self, name: str, candidates: tuple[str, ...], because: str = "it fits best") -> None:
         self.name = name
+        self._because = because
         self.observations = Observations()
         self.sides = [_Side(version) for version in candidates]
-        self.jobs = JobBook(name, {side.version: side.tally for side in self.sides})
+        self._tallies = {side.version: side.tally for side in self.sides}
+        self.jobs = JobBook(name, self._tallies)
 
     def note(self, message: Parsed) -> None:
         misfits = [side for side in self.sides if not side.note(message)]
-        self.jobs.note(message)
+        if message.exchange.sample_of:  # its job is that of no other message
+            alone = JobBook(self.name, self._tallies)
+            alone.note(message)
+            self.jobs.seen += alone.seen
+        else:
+            self.jobs.note(message)
         self.observations.note(message)
         if misfits and len(self.sides) > 1:
             self._weigh(misfits)
@@ -137,7 +145,7 @@ class _Host:
             fitting = "1 message fits" if best.alone == 1 else f"{best.alone:,} messages fit"
             return Choice(best.version, f"{fitting} it alone", best.alone)
         others = [side for side in self.sides if side is not best]
-        return Choice(best.version, "it fits as well as any, and is the newest" if others else "it fits best")
+        return Choice(best.version, "it fits as well as any, and is the newest" if others else self._because)
 
 
 class Checker:
@@ -148,6 +156,9 @@ class Checker:
         version: of the contract; None finds out for each host.
         policy: what to report, and how loud.
         observers: are told each message and the host that it belongs to.
+
+    Attributes:
+        sent: the secrets that were sent; the report is without them, and so must be what else is told of the recording.
     """
 
     def __init__(
@@ -159,6 +170,7 @@ class Checker:
         self._policy = policy or Policy()
         self._hosts: dict[str, _Host] = {}
         self._troubles: list[Trouble] = []
+        self.sent = SentSecrets()
         self.messages = self.empty = self.others = 0
 
     def feed(self, recorded: Iterable[Exchange | Trouble]) -> None:
@@ -167,6 +179,7 @@ class Checker:
             if isinstance(item, Trouble):
                 self._troubles.append(item)
                 continue
+            self.sent.note(item)
             message = parsed(item)
             if message is None or (message.endpoint is IMAGE and self._is_foreign(message)):
                 self.others += 1
@@ -179,12 +192,12 @@ class Checker:
             for observe in self._observers:
                 observe(message, host.name)
 
-    def noted(self) -> int:
-        """Return how many kinds of findings there are so far, whatever the policy says."""
-        return sum(len(host.best().tally) for host in self._hosts.values())
+    def noted(self) -> list[Note]:
+        """Return the kinds of findings that there are so far, whatever the policy says."""
+        return [note for host in self._hosts.values() for note in host.best().tally.kinds()]
 
     def report(self) -> Report:
-        """End the check, and return what came of it."""
+        """End the check, and return what came of it, without the secrets that were sent."""
         findings: list[Finding] = []
         jobs: Counter[str] = Counter()
         for name, host in self._hosts.items():
@@ -192,7 +205,7 @@ class Checker:
             jobs[name] = host.jobs.seen
             side = host.best()
             findings += side.tally.findings(self._policy, name, side.version)
-        return Report(
+        report = Report(
             findings=tuple(in_order(findings)),
             messages=self.messages,
             empty=self.empty,
@@ -202,6 +215,7 @@ class Checker:
             contracts={name: host.choice(told=self._told) for name, host in self._hosts.items()},
             observed={name: host.observed() for name, host in self._hosts.items()},
         )
+        return self.sent.masked(report)
 
     def _is_foreign(self, message: Parsed) -> bool:
         """Whether it is somebody else's picture: its URL has the ending of our images, and no host of ours."""
@@ -210,21 +224,33 @@ class Checker:
         return not any(host.jobs.has_images_at(message.host) for host in self._hosts.values())
 
     def _host_of(self, message: Parsed) -> _Host:
-        name = message.host
+        samples = message.exchange.sample_of
+        owner = None if samples else self._owner_of(message)
+        if owner is not None:
+            return owner
+        name, candidates = message.host, self._candidates
         if message.endpoint is CALLBACK:
-            # A webhook goes to the client's host; it belongs to the one that has the job.
-            job_id = job_id_of(message.request) if isinstance(message.request, dict) else None
-            owners = (host for host in self._hosts.values() if job_id and job_id in host.jobs)
-            owner = next(owners, None)
-            if owner is not None:
-                return owner
             name = next(iter(self._hosts), "") if len(self._hosts) == 1 else ""
         elif message.endpoint is IMAGE:
             name = next(iter(self._hosts), "")
+        said = [version for version in candidates if version in samples]
+        if said and len(said) < len(candidates):
+            name, candidates = f"{name or 'samples'} ({', '.join(said)})", tuple(said)
         host = self._hosts.get(name)
         if host is None and len(self._hosts) >= MOST_HOSTS:
-            name = ""
+            name, candidates = "", self._candidates
             host = self._hosts.get(name)
         if host is None:
-            host = self._hosts[name] = _Host(name, self._candidates)
+            host = self._hosts[name] = _Host(name, candidates, "its samples say so" if said else "it fits best")
         return host
+
+    def _owner_of(self, message: Parsed) -> _Host | None:
+        """Return the host that has the job of a webhook, which goes to the client's host, or of an image."""
+        if message.endpoint is CALLBACK:
+            job_id = job_id_of(message.request) if isinstance(message.request, dict) else None
+            owners = (host for host in self._hosts.values() if job_id and job_id in host.jobs)
+        elif message.endpoint is IMAGE:
+            owners = (host for host in self._hosts.values() if host.jobs.has_image(message.exchange.url))
+        else:
+            return None
+        return next(owners, None)

@@ -14,7 +14,7 @@ def check(
     path: str | Path, *, contract: str | None = None, endpoint: Endpoint | None = None, policy: Policy | None = None
 ) -> Report:
     """
-    Hold a recording against the contract, as `fluxmock check` does.
+    Hold a recording against the contract, as `fluxmock check` does; what comes of it is without secrets that were sent.
 
     Args:
         path: a file or a folder; see `contract_tests.readers`.

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +23,18 @@ from mock_server.errors import SettingsError
 
 if TYPE_CHECKING:
     from contract_tests.checker import Checker, Report
-    from contract_tests.findings import Effect
+    from contract_tests.findings import Effect, Note
     from contract_tests.patch import Patcher
+    from contract_tests.secrets import SentSecrets
 
 _EXIT_USAGE = 2
 _WITHOUT_COVERAGE = {"junit", "sarif", "github"}
 # They tell of mistakes, and have no place for what went well.
 _ENDPOINTS = [endpoint.value for endpoint in Endpoint if endpoint is not Endpoint.IMAGE]
+# Those with JSON bodies, as `assert_matches_contract` takes them.
+_MOST_NEWS = 3
+_LONGEST_POINTER = 80
+# Of what a line of `record` tells; the report at its end has all of it.
 
 
 @click.command()
@@ -44,7 +49,7 @@ _ENDPOINTS = [endpoint.value for endpoint in Endpoint if endpoint is not Endpoin
 @click.option(
     "--endpoint",
     type=click.Choice(_ENDPOINTS),
-    help="What a file with a single JSON body is an answer of (callback: the body of a webhook).",
+    help="What a file with a single JSON body is an answer of (error: a refusal; callback: the body of a webhook).",
 )
 @report_options
 @click.option(
@@ -96,8 +101,6 @@ def check(
     from contract_tests.checker import Checker
     from contract_tests.coverage import Coverage
     from contract_tests.patch import Patcher
-    from contract_tests.reports.masking import without
-    from contract_tests.secrets import SentSecrets
 
     version = _version(contract)
     if with_coverage and format_ in _WITHOUT_COVERAGE:
@@ -117,11 +120,10 @@ def check(
         raise click.ClickException(str(error)) from None
     said = Endpoint(endpoint) if endpoint else None
     unreadable = []
-    sent = SentSecrets()
     for path in paths:
         try:
             with _progress(path, checker) as advance:
-                checker.feed(sent.of(readers.read(path, endpoint=said, advance=advance)))
+                checker.feed(readers.read(path, endpoint=said, advance=advance))
         except Unreadable as error:
             unreadable.append(str(error))
     for problem in unreadable:
@@ -133,10 +135,9 @@ def check(
     if coverage is not None:
         report = replace(report, coverage=coverage.of(chosen))
     if patcher is not None and patch_file is not None:
-        _write_patches(patcher, chosen, patch_file, sent.seen)
+        _write_patches(patcher, chosen, patch_file, checker.sent)
     if client is not None:
-        report = replace(report, effects=_effects(client, report, paths, said))
-    report = without(report, sent.seen)
+        report = replace(report, effects=checker.sent.masked(_effects(client, report, paths, said)))
     if patch_file == Path("-") and output is None:
         output = Path(os.devnull)
     code = publish(report, format_, output, Severity(fail_on), ", ".join(str(Place(path, 0)) for path in paths))
@@ -173,10 +174,10 @@ def _effects(client: Any, report: Report, paths: tuple[str, ...], said: Endpoint
         raise click.BadParameter(str(error), param_hint="--client") from None
 
 
-def _write_patches(patcher: Patcher, contracts: Mapping[str, str], file: Path, secrets: Collection[str]) -> None:
-    from contract_tests.reports.masking import without
+def _write_patches(patcher: Patcher, contracts: Mapping[str, str], file: Path, sent: SentSecrets) -> None:
+    from contract_tests.reports.wording import counted
 
-    text = json.dumps(without([patch.as_json() for patch in patcher.patches(contracts)], secrets), indent=2)
+    text = json.dumps(sent.masked([patch.as_json() for patch in patcher.patches(contracts)]), indent=2)
     if file == Path("-"):
         click.echo(text)
     else:
@@ -186,7 +187,7 @@ def _write_patches(patcher: Patcher, contracts: Mapping[str, str], file: Path, s
             raise click.ClickException(f"{file}: cannot write the patches: {error.strerror or error}") from None
     left_out = patcher.left_out(contracts)
     if left_out:
-        click.echo(f"fluxmock: no patch accepts {left_out} of the messages: they have too little in common", err=True)
+        click.echo(f"fluxmock: no patch accepts {counted(left_out, 'message')}: too little in common", err=True)
 
 
 @contextmanager
@@ -273,7 +274,9 @@ def record(
     """  # fmt: skip
     from contract_tests.checker import Checker
     from contract_tests.record import Proxy
-    from contract_tests.recording import Pseudonyms, Writer, redacted
+    from contract_tests.recording import Writer
+    from contract_tests.redaction import Pseudonyms, redacted
+    from contract_tests.reports.wording import counted
     from mock_server.http.reader import Limits
     from mock_server.http.runner import run
 
@@ -293,9 +296,9 @@ def record(
             clean = redacted(exchange, pseudonyms)
             with lock:
                 place = writer.write(clean)
-                before = checker.noted()
+                before = set(checker.noted())
                 checker.feed([clean._replace(place=place)])
-                click.echo(_line(clean, checker.noted() - before))
+                click.echo(_line(clean, [one for one in checker.noted() if one not in before]))
 
         proxy = Proxy(upstream, note, timeout=timeout, public_url=public_url)
 
@@ -311,7 +314,7 @@ def record(
             raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     code = publish(checker.report(), "text", None, Severity.ERROR, str(output))
     if proxy.lost:
-        click.echo(f"fluxmock: {proxy.lost} exchanges could not be recorded", err=True)
+        click.echo(f"fluxmock: {counted(proxy.lost, 'exchange')} could not be recorded", err=True)
     sys.exit(max(code, _EXIT_USAGE) if proxy.lost else code)
 
 
@@ -323,10 +326,14 @@ def _is_web(url: str) -> bool:
         return False
 
 
-def _line(exchange: Exchange, new_findings: int) -> str:
+def _line(exchange: Exchange, news: Sequence[Note]) -> str:
+    from contract_tests.reports.masking import shown
+
     outcome = str(exchange.status) if exchange.status is not None else exchange.error
     took = f"{(exchange.elapsed or 0) * 1000:.0f} ms"
-    verdict = f"{new_findings} new findings" if new_findings > 1 else "1 new finding" if new_findings else "ok"
+    told = ", ".join(f"{note.rule} {shown(note.pointer[:_LONGEST_POINTER])}".strip() for note in news[:_MOST_NEWS])
+    more = f" and {len(news) - _MOST_NEWS:,} more" if len(news) > _MOST_NEWS else ""
+    verdict = f"new: {told}{more}" if news else "ok"
     return f"{exchange.method:<4} {exchange.url.partition('?')[0]}  {outcome}  {took}  {verdict}"
 
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 class Endpoint(StrEnum):
     """
-    What a message is about.
+    What a message is about; ERROR where it is refused, and nobody recorded what it asked for.
 
     Attributes:
         request: name of its requests in the contract, such as `fetch.request`.
@@ -24,6 +24,7 @@ class Endpoint(StrEnum):
     FETCH = "fetch"
     IMAGE = "image"
     CALLBACK = "callback"
+    ERROR = "error"
 
     __hash__ = str.__hash__  # that of Enum is written in Python, and this is on the way of every message
 
@@ -32,7 +33,7 @@ class Endpoint(StrEnum):
         self.response = f"{name}.response"
 
 
-GENERATE, EDITS, FETCH, IMAGE, CALLBACK = Endpoint
+GENERATE, EDITS, FETCH, IMAGE, CALLBACK, ERROR = Endpoint
 """The endpoints by themselves: to look one up in its class takes 70 ns, which adds up in millions of messages."""
 
 STDIN = "-"
@@ -92,6 +93,8 @@ class Exchange(NamedTuple):
         elapsed: seconds that it took; None when unknown.
         error: why no answer came.
         endpoint: said by the recorder where the URL cannot tell, as for a webhook.
+        sample_of: the versions of the contract that it is a sample of, as its file says. A sample stands by itself:
+            others on its host may be of another version, and have jobs of the same id. Empty for what was recorded.
     """
 
     place: Place
@@ -107,6 +110,7 @@ class Exchange(NamedTuple):
     elapsed: float | None = None
     error: str = ""
     endpoint: Endpoint | None = None
+    sample_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,10 @@ RULES = _rules(
     Rule("job/hook", "a webhook's body differs from the final fetch", True,
          "take a webhook as a hint, and fetch the result"),
     Rule("job/image-host", "an image lies on another host", True, "allow the new host wherever you download"),
+    Rule("job/image-gone", "the image of a job is not there", True,
+         "download an image as soon as its job has ended, and keep it"),
+    Rule("job/image-failed", "an image could not be downloaded just then", True,
+         "try again once or twice, and do not order again", Severity.WARNING),
     Rule("job/price", "a job cost another amount than its mode's price", True, "compare the bill with your budget"),
     Rule("job/echo", "the result names something else than was ordered", True,
          "compare the result with the order before use"),
@@ -276,8 +280,9 @@ class Tally:
             return note._replace(message="more of it than are told one by one")
         return note
 
-    def __len__(self) -> int:
-        return len(self._counts)
+    def kinds(self) -> list[Note]:
+        """Return the first note of each kind, in the order in which they came."""
+        return [count.note for count in self._counts.values()]
 
     def findings(self, policy: Policy, host: str = "", contract: str = "") -> Iterator[Finding]:
         """Return what was counted, without what the policy switches off."""

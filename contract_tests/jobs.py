@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
-from contract_tests.exchanges import CALLBACK, EDITS, FETCH, GENERATE, Endpoint, Exchange, Place
+from contract_tests.exchanges import CALLBACK, EDITS, FETCH, GENERATE, IMAGE, Endpoint, Exchange, Place
 from contract_tests.findings import NOTHING, Confidence, Fact, Note, Tally, as_example
 from contract_tests.messages import Parsed, is_submission
+from contract_tests.moments import Moment, are_two, moment_of
 from contract_tests.shapes import kind, pointer_of
 from contract_tests.times import JobTimes, When
 from mock_server import resources
@@ -24,6 +25,8 @@ MOST_BYTES = 32 * 1024 * 1024
 """Bytes of bodies that are kept of all of them: a prompt may have a megabyte."""
 
 _MOST_IMAGE_HOSTS = 100
+_COME_AGAIN = frozenset({408, 425, 429})
+# The statuses below 500 that say nothing of the image itself.
 
 _STATES = frozenset(state.value for state in JobState)
 _FINAL = frozenset(state.value for state in JobState if state.final)
@@ -41,29 +44,15 @@ def _reachable() -> frozenset[tuple[str, str]]:
 _REACHABLE = _reachable()
 
 
-class _Moment(NamedTuple):
-    """When an answer was made: some time between `began` and `ended`, where the recording says so."""
-
-    file: str
-    began: float | None
-    ended: float | None
-
-    def precedes(self, later: _Moment) -> bool:
-        """Whether it was for sure before `later`, of which the recording tells later."""
-        if self.ended is None or later.began is None:
-            return self.file == later.file
-        return self.ended <= later.began
-
-
 @dataclass(slots=True)
 class _Story:
     place: Place
     ordered: dict[str, Any] | None = None
     endpoint: Endpoint | None = None
-    ordered_at: _Moment | None = None
+    ordered_at: Moment | None = None
     state: str | None = None
-    state_at: _Moment | None = None
-    image: str | None = None
+    state_at: Moment | None = None
+    images: dict[bool, str] = field(default_factory=dict)  # what the first final fetch says, and the first webhook
     fetched: Any = None
     hooked: Any = None
     kept: int = 0
@@ -97,6 +86,7 @@ class JobBook:
         self._other_image_hosts: set[str] = set()
         self._image_origins = tuple(f"{scheme}://{name}/" for scheme in ("https", "http") for name in self._image_hosts)
         self._stories: dict[str, _Story] = {}
+        self._ended_at: dict[str, Moment] = {}  # by the URL of the image, of the jobs that are followed
         self._kept = 0
         self.seen = self.let_go = 0
         self.times = JobTimes()
@@ -106,7 +96,9 @@ class JobBook:
 
     def note(self, message: Parsed) -> None:
         """Go on with the job that `message` is about."""
-        if message.endpoint is CALLBACK:
+        if message.endpoint is IMAGE:
+            self._download(message.exchange)
+        elif message.endpoint is CALLBACK:
             if isinstance(message.request, dict):
                 self._result(message, message.request, None, hooked=True)
         elif _accepted(message.exchange.status) and isinstance(message.response, dict):
@@ -120,11 +112,16 @@ class JobBook:
         """Whether results of jobs lie at `host`, or did in one that was seen."""
         return host in self._image_hosts or host in self._other_image_hosts
 
+    def has_image(self, url: str) -> bool:
+        """Whether `url` is where the image of a job lies that is followed."""
+        return url in self._ended_at
+
     def close(self) -> None:
         """End the recording."""
         for story in self._stories.values():
             self._end(story)
         self._stories.clear()
+        self._ended_at.clear()
 
     def _begun(self, job_id: str, place: Place) -> _Story:
         story = self._stories[job_id] = _Story(place)
@@ -139,6 +136,8 @@ class JobBook:
 
     def _let_go(self, job_id: str) -> None:
         story = self._stories.pop(job_id)
+        for url in story.images.values():
+            self._ended_at.pop(url, None)
         self._kept -= story.kept
         self._end(story)
 
@@ -149,9 +148,9 @@ class JobBook:
     def _submission(self, message: Parsed) -> None:
         job_id = job_id_of(message.response)
         if job_id is not None:
-            now = _moment_of(message.exchange)
+            now = moment_of(message.exchange)
             before = self._stories.get(job_id)
-            if before is not None and before.ordered_at is not None and _are_two(before.ordered_at, now):
+            if before is not None and before.ordered_at is not None and are_two(before.ordered_at, now):
                 seen = message.exchange.place, message.endpoint.response
                 words = "expected an id of its own, got that of another order"
                 self._say(seen, "job/reused", words, "data", fact=NOTHING, example=job_id)
@@ -182,15 +181,15 @@ class JobBook:
             self.times.fetched(story.when, state, message.exchange)
         ended = before in _FINAL
         if state != before:
-            self._move(seen, story, state, job_id, _moment_of(message.exchange), hooked=hooked)
+            self._move(seen, story, state, job_id, moment_of(message.exchange), hooked=hooked)
         if state in _FINAL:
             if not ended and state == _SUCCESS and isinstance(data, dict):
                 self._outcome(seen, story, data)
-            if not hooked and state == _SUCCESS and isinstance(data, dict):
-                self._same_image(seen, story, data.get("imageUrl"))
+            if state == _SUCCESS and isinstance(data, dict):
+                self._result_image(seen, story, data.get("imageUrl"), moment_of(message.exchange), hooked=hooked)
             self._compare(seen, story, message, value, hooked=hooked)
 
-    def _move(self, seen: _Seen, story: _Story, state: str, job_id: str, now: _Moment, *, hooked: bool) -> None:
+    def _move(self, seen: _Seen, story: _Story, state: str, job_id: str, now: Moment, *, hooked: bool) -> None:
         """Take a job to another state, if `now` is not before it came into the one that it is in."""
         before = story.state
         if not hooked and before is not None and (before, state) not in _REACHABLE:
@@ -253,14 +252,36 @@ class JobBook:
             words = f"expected an image at {self._image_hosts[0]}, got one at {parts.hostname}"
             self._say(seen, "job/image-host", words, "data", "imageUrl", fact=_IMAGES)
 
-    def _same_image(self, seen: _Seen, story: _Story, url: object) -> None:
+    def _result_image(self, seen: _Seen, story: _Story, url: object, now: Moment, *, hooked: bool) -> None:
         if not isinstance(url, str):
             return
-        if story.image is None:
-            story.image = url
+        first = story.images.get(hooked)
+        if first is None:
+            story.images[hooked] = url
+            self._ended_at.setdefault(url, now)
             self._keep(story, len(url))
-        elif story.image != url:
+        elif first != url and not hooked:
             self._say(seen, "job/result", "expected the image of the first fetch", "data", "imageUrl", example=url)
+
+    def _download(self, exchange: Exchange) -> None:
+        status = exchange.status
+        if status is None or status < 400:
+            return
+        seen = exchange.place, FETCH.response
+        if status >= 500 or status in _COME_AGAIN:
+            words = f"expected an image there, got status {status}"
+            self._say(seen, "job/image-failed", words, "data", "imageUrl", fact=NOTHING)
+            return
+        ended = self._ended_at.get(exchange.url)
+        age = None if ended is None else ended.seconds_until(moment_of(exchange))
+        life = _product()["image_days"]
+        if age is not None and age >= life["value"] * 86400:
+            return
+        words = f"expected an image there for {life['value']} days, got status {status}"
+        fact = Fact("product.json", "/image_days", tuple(life["x-source"]), Confidence(life["x-confidence"]))
+        if age is None:  # nobody can tell whether its month was over: that it was not is assumed
+            fact = fact._replace(sources=(), confidence=Confidence.ASSUMED)
+        self._say(seen, "job/image-gone", words, "data", "imageUrl", fact=fact)
 
     def _price(self, seen: _Seen, mode: str, known: dict[str, Any], quota: object, *, edited: bool) -> None:
         try:
@@ -302,18 +323,6 @@ class JobBook:
 
 def _accepted(status: int | None) -> bool:
     return status is not None and 200 <= status < 300
-
-
-def _moment_of(exchange: Exchange) -> _Moment:
-    began = exchange.at
-    return _Moment(exchange.place.file, began, None if began is None else began + (exchange.elapsed or 0.0))
-
-
-def _are_two(one: _Moment, other: _Moment) -> bool:
-    """Whether two orders are two: a folder may hold the same one twice, recorded in two ways."""
-    if one.began is None or other.began is None:
-        return one.file == other.file
-    return one.began != other.began
 
 
 _HOOK_IS_FETCH = Fact("callback.request.json", "", ("S3", "S5"), Confidence.DOCUMENTED)

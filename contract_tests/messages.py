@@ -12,6 +12,7 @@ import orjson
 from contract_tests.exchanges import (
     CALLBACK,
     EDITS,
+    ERROR,
     FETCH,
     GENERATE,
     IMAGE,
@@ -26,10 +27,12 @@ from contract_tests.shapes import kind
 from mock_server import bodies
 from mock_server.contract import Contract, contract
 from mock_server.errors import ApiError
+from mock_server.hooks.rules import HookRules
 
 _CALLS = (GENERATE, EDITS, FETCH)
 _ABOUT_CALLS = frozenset({"OPTIONS", "HEAD"})
 # Methods that ask whether a call would be allowed, or for headers alone: they are no calls.
+_ANY_HOST = HookRules(allow=("*",))
 
 
 class NotJson(NamedTuple):
@@ -166,6 +169,8 @@ class MessageCheck:
     def _looked_at(self, message: Parsed) -> list[Note]:
         if message.endpoint is CALLBACK:
             return [] if message.request is None else self._body(CALLBACK.request, message.request)
+        if message.endpoint is ERROR:
+            return self._body(ERROR.response, message.response) if message.response_seen else []
         status = message.exchange.status
         if status is None or message.endpoint is IMAGE:
             return []
@@ -205,10 +210,17 @@ class MessageCheck:
             notes += self._body("error.response", message.response)
             notes += self._message(status, known, message.response)
         name = message.endpoint.request
-        if status == 400 and message.request is not None and self.contract.accepts(name, message.request):
+        if status == 400 and message.request is not None and self._should_be_taken(name, message.request):
             fact = kind(self.version, name).alternatives[0].fact(())
             notes.append(Note("request/refused", name, "", "answered 400, although the contract allows it", fact))
         return notes
+
+    def _should_be_taken(self, name: str, request: dict[str, Any]) -> bool:
+        # A schema does not say where a hookUrl may lead. With a password in it, or an address that no receiver can
+        # have, it is refused by whoever is careful, as by the emulator.
+        hook = request.get("hookUrl")
+        refused = isinstance(hook, str) and _ANY_HOST.problem_with_url(hook) is not None
+        return not refused and self.contract.accepts(name, request)
 
     def _other_status(self, message: Parsed, status: int | None) -> Note:
         fact = Fact("error.response.json", "/x-http", ("S2",), Confidence.DOCUMENTED)
@@ -241,11 +253,11 @@ def told_in(message: Parsed) -> Iterator[tuple[str, Any]]:
     """Return what there is in it that the contract has a schema for, by name; a refused request is no sample of one."""
     endpoint, status = message.endpoint, message.exchange.status
     accepted = status is not None and 200 <= status < 300
-    is_sample = endpoint is CALLBACK or (accepted and endpoint is not IMAGE)
+    is_sample = endpoint is CALLBACK or (accepted and endpoint is not IMAGE and endpoint is not ERROR)
     if is_sample and message.request is not None and not isinstance(message.request, NotJson):
         yield endpoint.request, message.request
     if message.response_seen and not isinstance(message.response, NotJson):
-        if accepted:
+        if endpoint is ERROR or (status is not None and status >= 400):
+            yield ERROR.response, message.response
+        elif accepted:
             yield endpoint.response, message.response
-        elif status is not None and status >= 400:
-            yield "error.response", message.response

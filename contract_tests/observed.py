@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from contract_tests.exchanges import CALLBACK, IMAGE, Endpoint
+from contract_tests.exchanges import CALLBACK, ERROR, IMAGE, Endpoint
 from contract_tests.messages import Parsed
 from contract_tests.shapes import Path, kind, pointer_of
 from contract_tests.times import JobTimes, Spread, Times
@@ -164,7 +164,7 @@ def _optional(version: str, key: _Key) -> tuple[tuple[_Field, ...], tuple[_Field
     endpoint, http, status = key
     if endpoint is CALLBACK:
         name = "callback.request"
-    elif endpoint is IMAGE or http is None or 300 <= http < 400:
+    elif endpoint is IMAGE or endpoint is ERROR or http is None or 300 <= http < 400:
         return (), (), ()
     else:
         name = f"{endpoint}.response" if http < 300 else "error.response"

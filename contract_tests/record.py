@@ -47,6 +47,8 @@ _ONE_HOP = frozenset(
     }
 )
 # Headers that are about one connection, and not passed on.
+_READABLE = frozenset({"gzip", "x-gzip", "deflate", "identity"})
+# The codings that can be unpacked without a package that may not be there.
 
 
 class _Answer(NamedTuple):
@@ -109,7 +111,9 @@ class Proxy:
         if target is None:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"this proxy has given out no such hook URL\n"]
-        body = self._with_their_hooks(body)
+        body, plain = self._with_their_hooks(body, {"content-encoding": environ.get("HTTP_CONTENT_ENCODING", "")})
+        if plain:
+            environ = {name: value for name, value in environ.items() if name != "HTTP_CONTENT_ENCODING"}
         return self._forward(environ, start_response, target, asked=body, sent=body, endpoint=Endpoint.CALLBACK)
 
     def _forward(
@@ -126,8 +130,7 @@ class Proxy:
         began_at, began = time.time(), time.perf_counter()
         answer, error = None, ""
         try:
-            answer = self._ask(method, url, headers, sent)
-            answer = answer._replace(body=self._with_their_hooks(answer.body))
+            answer = self._told_to_the_client(self._ask(method, url, headers, sent))
         except (OSError, HTTPException) as problem:
             error = f"{type(problem).__name__}: {problem}"
         elapsed = time.perf_counter() - began
@@ -182,14 +185,34 @@ class Proxy:
         self._tls = self._tls or ssl.create_default_context()
         return HTTPSConnection(host, timeout=self._timeout, context=self._tls)
 
-    def _with_their_hooks(self, body: bytes) -> bytes:
-        """Put the client's own hook URLs back, wherever a body names ours."""
+    def _told_to_the_client(self, answer: _Answer) -> _Answer:
+        body, plain = self._with_their_hooks(answer.body, {name.lower(): value for name, value in answer.headers})
+        headers = [pair for pair in answer.headers if not (plain and pair[0].lower() == "content-encoding")]
+        return answer._replace(headers=headers, body=body)
+
+    def _with_their_hooks(self, body: bytes, headers: Mapping[str, str]) -> tuple[bytes, bool]:
+        """
+        Put the client's own hook URLs back, wherever a body names ours.
+
+        Returns:
+            The body, and whether it is no longer compressed as `headers` say, for what is in it was changed.
+        """
+        if not self._hooks:
+            return body, False
+        try:
+            plain = unpacked(body, headers) or b""
+        except Packed:
+            plain = body
+        changed = self._with_theirs(plain)
+        return (body, False) if changed == plain else (changed, plain is not body)
+
+    def _with_theirs(self, body: bytes) -> bytes:
 
         def theirs(found: re.Match[bytes]) -> bytes:
             known = self._hooks.get(found[1].decode())
             return found[0] if known is None else json.dumps(known, ensure_ascii=False)[1:-1].encode()
 
-        return self._ours.sub(theirs, body) if self._hooks else body
+        return self._ours.sub(theirs, body)
 
     def _with_our_hook(self, content_type: str, body: bytes) -> bytes:
         if self._public_url is None or b"hookUrl" not in body:
@@ -253,6 +276,11 @@ def _request_headers(environ: WSGIEnvironment) -> dict[str, str]:
     }
     if environ.get("CONTENT_TYPE"):
         headers["Content-Type"] = environ["CONTENT_TYPE"]
+    if "Accept-Encoding" in headers:
+        # What cannot be unpacked can neither be recorded, nor have its hook URLs put back.
+        wanted = (one.strip() for one in headers["Accept-Encoding"].split(","))
+        known = [one for one in wanted if one.partition(";")[0].strip().lower() in _READABLE]
+        headers["Accept-Encoding"] = ", ".join(known) or "identity"
     return headers
 
 

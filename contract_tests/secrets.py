@@ -8,13 +8,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
+from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus, unquote
 
 import orjson
 
-from contract_tests.exchanges import Exchange, Trouble
+from contract_tests.exchanges import Exchange
 
 SHORTEST = 8
 """Characters that a secret needs to be looked for in other places than its own: a shorter one could be any word."""
@@ -33,6 +35,8 @@ _LOGIN = re.compile(rb"://([^/\s\"'@:?#]{1,200}):([^/\s\"'@?#]{1,200})@")
 _PARAMETER = re.compile(rb"[?&;#]([\w.%-]{1,160})=([^&;#\s\"'\\]{1,4096})")
 _DOMAIN = 2
 # Labels that every host of the same owner ends with.
+_LEAST_OF_A_CUT = 4
+_Value = TypeVar("_Value")
 
 
 @lru_cache(maxsize=4096)
@@ -140,25 +144,98 @@ def finder_of(known: frozenset[str]) -> Finder:
     return Finder(known)
 
 
+def without(value: _Value, known: Collection[str]) -> _Value:
+    """
+    Return a report, or what else is made of texts, without secrets that are known: "…" stands for each.
+
+    Args:
+        value: texts in tuples, lists, dicts and dataclasses.
+        known: the secrets, such as the keys that were sent; also looked for in all their spellings.
+    """
+    texts = "\n".join(_texts(value))
+    sought = [text for secret in known if len(secret) >= SHORTEST for text in spellings(secret)]
+    there = sorted({text for text in sought if text in texts}, key=len, reverse=True)
+    cuts = frozenset(sought) if "…" in texts else frozenset()
+    if not there and not cuts:
+        return value
+
+    def change(text: str) -> str:
+        for secret in there:
+            text = text.replace(secret, "…")
+        return _without_starts(text, cuts) if "…" in text else text
+
+    made: _Value = _everywhere(value, change)
+    return made
+
+
+def _without_starts(text: str, known: Collection[str]) -> str:
+    """Leave out what a secret began with before its text was cut short, at "…"."""
+    pieces = text.split("…")
+    for index, piece in enumerate(pieces[:-1]):
+        longest = max((_overlap(piece, secret) for secret in known), default=0)
+        if longest >= _LEAST_OF_A_CUT:
+            pieces[index] = piece[:-longest]
+    return "…".join(pieces)
+
+
+def _overlap(text: str, secret: str) -> int:
+    """Return how many characters of the end of `text` a secret begins with."""
+    start = secret[:_LEAST_OF_A_CUT]
+    at = text.find(start, max(len(text) - len(secret), 0))
+    while at >= 0:
+        if secret.startswith(text[at:]):
+            return len(text) - at
+        at = text.find(start, at + 1)
+    return 0
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for pair in value.items() for inner in pair for text in _texts(inner))
+    elif isinstance(value, (list, tuple)):
+        yield from (text for inner in value for text in _texts(inner))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from (text for field in fields(value) for text in _texts(getattr(value, field.name)))
+
+
+def _everywhere(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value) if type(value) is str else value  # what is a member of an enumeration is no text of theirs
+    if isinstance(value, dict):
+        return {_everywhere(name, change): _everywhere(inner, change) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        made = [_everywhere(inner, change) for inner in value]
+        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
+    if is_dataclass(value) and not isinstance(value, type):
+        # A rule's id is ours, and looked up.
+        names = [field.name for field in fields(value) if field.init and field.name != "rule"]
+        return replace(value, **{name: _everywhere(getattr(value, name), change) for name in names})
+    return value
+
+
 class SentSecrets:
-    """The secrets that the clients of a recording sent in headers and URLs; `seen` has them, up to a number."""
+    """The secrets that the clients of a recording sent in headers and URLs, up to a number."""
 
     MOST = 10_000
 
     def __init__(self) -> None:
-        self.seen: set[str] = set()
+        self._seen: set[str] = set()
 
-    def of(self, recorded: Iterable[Exchange | Trouble]) -> Iterator[Exchange | Trouble]:
-        """Pass on what was recorded, and take in the secrets of each exchange."""
-        seen = self.seen
-        for item in recorded:
-            if isinstance(item, Exchange) and len(seen) < self.MOST:
-                for name, value in item.request_headers.items():
-                    if value not in seen and is_secret(name):
-                        seen.update(of_header(name, value))
-                if "?" in item.url or "@" in item.url:
-                    seen.update(of_urls(bytes_of(item.url)))
-            yield item
+    def note(self, exchange: Exchange) -> None:
+        """Take in the secrets of an exchange. This is on the way of every message."""
+        seen = self._seen
+        if len(seen) < self.MOST:
+            for name, value in exchange.request_headers.items():
+                if value not in seen and is_secret(name):
+                    seen.update(of_header(name, value))
+            if "?" in exchange.url or "@" in exchange.url:
+                seen.update(of_urls(bytes_of(exchange.url)))
+
+    def masked(self, value: _Value) -> _Value:
+        """Return a report, or what else is made of texts, without them."""
+        return without(value, self._seen)
 
 
 def bytes_of(text: str) -> bytes:

@@ -17,10 +17,11 @@ import orjson
 from mock_server.control import TenantControl
 from mock_server.errors import FluxmockError
 from mock_server.exchange import shown
+from mock_server.expectations import Amount, Expectation, differences
 from mock_server.journal import ClockEntry, Entry, HookEntry, RequestEntry
 from mock_server.model import Job
 from mock_server.scenarios.rules import Scenario
-from mock_server.verification import Amount, Expectation, Unverified, differences, verify_spend
+from mock_server.verification import Unverified, verify_spend
 
 _LONGEST_TEXT = 2000
 _KINDS = {RequestEntry: "request", HookEntry: "hook", ClockEntry: "clock"}

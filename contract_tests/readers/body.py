@@ -9,7 +9,7 @@ from contract_tests.readers.sources import LIMIT, Broken, Chunks
 
 
 def read(name: str, chunks: Chunks, endpoint: Endpoint) -> Recorded:
-    """Read a file that is one body: of a webhook's request, or of an answer of another `endpoint`."""
+    """Read a file that is one body: of a webhook's request, of a refusal, or of an answer of another `endpoint`."""
     pieces: list[bytes] = []
     size = 0
     try:
@@ -32,7 +32,8 @@ def read(name: str, chunks: Chunks, endpoint: Endpoint) -> Recorded:
 
 
 def exchange_of(place: Place, body: bytes, endpoint: Endpoint) -> Exchange:
-    """Return a body as an exchange of which nothing else is known; an answer counts as one of success."""
+    """Return a body as an exchange of which nothing else is known; an answer of a call counts as one of success."""
     if endpoint is Endpoint.CALLBACK:
         return Exchange(place, "POST", request_body=body, endpoint=endpoint)
-    return Exchange(place, "POST", status=200, response_body=body, endpoint=endpoint)
+    status = None if endpoint is Endpoint.ERROR else 200
+    return Exchange(place, "POST", status=status, response_body=body, endpoint=endpoint)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from contract_tests.readers.sources import LIMIT
+from contract_tests.readers.sources import LIMIT, Broken, unzstd
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -150,14 +150,17 @@ def _deflate(body: bytes) -> bytes:
 def _zstd(body: bytes) -> bytes:
     if not body.startswith(b"\x28\xb5\x2f\xfd"):
         return body
+    pieces = bytearray()
     try:
-        import zstandard
+        for piece in unzstd([body]):
+            pieces += piece
+            if len(pieces) > LIMIT:
+                raise Packed(f"its compressed body is longer than {LIMIT >> 20} MiB")
     except ImportError:
         raise Packed("its body is compressed with zstd: pip install zstandard") from None
-    try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(body)
-    except zstandard.ZstdError:
-        raise Packed("its compressed body is damaged") from None
+    except Broken as error:
+        raise Packed(f"its compressed body cannot be unpacked: {error}") from None
+    return bytes(pieces)
 
 
 def _brotli(body: bytes) -> bytes:

@@ -134,6 +134,7 @@ def _exchange(place: Place, value: Any) -> Exchange:
             elapsed if type(elapsed) is float else _number(elapsed),
             value.get("error") or "",
             endpoint and Endpoint(endpoint),
+            (),
         ),
     )
 

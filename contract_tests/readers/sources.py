@@ -150,10 +150,22 @@ def _gunzipped(chunks: Chunks) -> Chunks:
 
 def _unzstd(source: str, chunks: Chunks) -> Chunks:
     try:
-        import zstandard
+        yield from unzstd(chunks)
     except ImportError:
         words = "it is compressed with zstd: pip install zstandard, or decompress it"
         raise Unreadable(f"{Place(source, 0)}: {words}") from None
+
+
+def unzstd(chunks: Iterable[bytes]) -> Chunks:
+    """
+    Return what zstd data stands for, a piece at a time, of which none takes much memory.
+
+    Raises:
+        Broken: it is damaged, or ends too early.
+        ImportError: zstandard is not installed.
+    """
+    import zstandard
+
     frame = zstandard.ZstdDecompressor().decompressobj()
     try:
         for data in _fed(chunks):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import replace
 
 from contract_tests.checker import Report
 from contract_tests.exchanges import Place
 from contract_tests.findings import Finding
-from contract_tests.secrets import SHORTEST, bare_host, is_hook, is_secret, spellings
+from contract_tests.secrets import bare_host, is_hook, is_secret
 
 # Lengths have limits, so that a name of a megabyte takes no time.
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,20}://)([^\s\"'<>]*)")
@@ -18,79 +17,6 @@ _STRING = re.compile(r'"((?:\\.|[^"\\])*)("|$)')
 _NAME = re.compile(r'"((?:\\.|[^"\\]){0,160})": ')
 _VALUE = re.compile(r'"(?:\\.|[^"\\])*(?:"|$)|[\[{].*', re.DOTALL)
 # A member whose name says what it is. Of a list or an object, all that follows belongs to it: examples may be cut.
-_LEAST_OF_A_CUT = 4
-_Value = TypeVar("_Value")
-
-
-def without(value: _Value, known: Collection[str]) -> _Value:
-    """
-    Return a report, or what else is made of texts, without secrets that are known: "…" stands for each.
-
-    Args:
-        value: texts in tuples, lists, dicts and dataclasses.
-        known: the secrets, such as the keys that were sent; also looked for as `contract_tests.secrets` spells them.
-    """
-    texts = "\n".join(_texts(value))
-    sought = [text for secret in known if len(secret) >= SHORTEST for text in spellings(secret)]
-    there = sorted({text for text in sought if text in texts}, key=len, reverse=True)
-    cuts = frozenset(sought) if "…" in texts else frozenset()
-    if not there and not cuts:
-        return value
-
-    def change(text: str) -> str:
-        for secret in there:
-            text = text.replace(secret, "…")
-        return _without_starts(text, cuts) if "…" in text else text
-
-    made: _Value = _everywhere(value, change)
-    return made
-
-
-def _without_starts(text: str, known: Collection[str]) -> str:
-    """Leave out what a secret began with before its text was cut short, at "…"."""
-    pieces = text.split("…")
-    for index, piece in enumerate(pieces[:-1]):
-        longest = max((_overlap(piece, secret) for secret in known), default=0)
-        if longest >= _LEAST_OF_A_CUT:
-            pieces[index] = piece[:-longest]
-    return "…".join(pieces)
-
-
-def _overlap(text: str, secret: str) -> int:
-    """Return how many characters of the end of `text` a secret begins with."""
-    start = secret[:_LEAST_OF_A_CUT]
-    at = text.find(start, max(len(text) - len(secret), 0))
-    while at >= 0:
-        if secret.startswith(text[at:]):
-            return len(text) - at
-        at = text.find(start, at + 1)
-    return 0
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from (text for pair in value.items() for inner in pair for text in _texts(inner))
-    elif isinstance(value, (list, tuple)):
-        yield from (text for inner in value for text in _texts(inner))
-    elif is_dataclass(value) and not isinstance(value, type):
-        yield from (text for field in fields(value) for text in _texts(getattr(value, field.name)))
-
-
-def _everywhere(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return change(value) if type(value) is str else value  # what is a member of an enumeration is no text of theirs
-    if isinstance(value, dict):
-        return {_everywhere(name, change): _everywhere(inner, change) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        made = [_everywhere(inner, change) for inner in value]
-        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
-    if is_dataclass(value) and not isinstance(value, type):
-        # A rule's id is ours, and looked up.
-        names = [field.name for field in fields(value) if field.init and field.name != "rule"]
-        return replace(value, **{name: _everywhere(getattr(value, name), change) for name in names})
-    return value
 
 
 def masked(report: Report) -> Report:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from contract_tests.checker import Checker
 from contract_tests.exchanges import Endpoint, Exchange, Trouble
 from contract_tests.messages import Parsed, parsed
-from contract_tests.recording import Pseudonyms, redacted
+from contract_tests.redaction import Pseudonyms, redacted
 from contract_tests.scenario_making.oddities import Reading, read
 from contract_tests.scenario_making.remarks import Remarks
 from contract_tests.scenario_making.rulebook import rules_of, settings_of

@@ -27,5 +27,6 @@ def _line(words: str, places: list[Place | None]) -> str:
     if first is None:
         return words
     where = first._replace(file=Path(first.file).name)
-    more = f" and {len(places) - 1} times more" if len(places) > 1 else ""
-    return f"{words} ({where}{more})"
+    more = len(places) - 1
+    again = f" and {'once' if more == 1 else f'{more:,} times'} more" if more else ""
+    return f"{words} ({where}{again})"

@@ -109,7 +109,7 @@ class _Sorting:
     def _is_refused_anyway(self, message: Parsed, *, with_key: bool) -> bool:
         """Whether the emulator refuses a request by itself, before it looks into a scenario."""
         endpoint, exchange = message.endpoint, message.exchange
-        if endpoint in {Endpoint.CALLBACK, Endpoint.IMAGE}:
+        if endpoint in {Endpoint.CALLBACK, Endpoint.IMAGE, Endpoint.ERROR}:
             return False
         if exchange.method not in METHODS[f"/flux/{endpoint}"]:
             return True

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from contract_tests.reports.wording import counted
 from mock_server.scenarios.files import ScenarioError, parse_scenario
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z_-]*(?: [A-Za-z_-]+)*|/[A-Za-z_/-]+")
@@ -73,7 +74,7 @@ def written(draft: Draft) -> tuple[str, list[str]]:
         return text, remarks
     sound = [rule for rule in rules if _is_sound(_text(draft, [rule], []))]
     if len(sound) < len(rules):
-        remarks.append(f"{len(rules) - len(sound)} rules that the language of scenarios cannot hold")
+        remarks.append(f"{counted(len(rules) - len(sound), 'rule')} that the language of scenarios cannot hold")
     text = _text(draft, sound, remarks)
     while sound and not _is_sound(text):  # now only its length can be wrong
         sound = sound[: len(sound) // 2]

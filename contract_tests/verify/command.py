@@ -151,7 +151,8 @@ def verify(
         raise click.UsageError("expected --hook-listen HOST:PORT with --hook-url: that is where the webhook is taken")
 
     from contract_tests import policy
-    from contract_tests.recording import Pseudonyms, Writer
+    from contract_tests.recording import Writer
+    from contract_tests.redaction import Pseudonyms
     from contract_tests.verify.hooks import Receiver
     from contract_tests.verify.line import Line
     from contract_tests.verify.run import Manners, Run, Unreachable
@@ -178,7 +179,7 @@ def verify(
             raise click.UsageError(f"expected an answer from {base_url}, got none: {error}") from None
         finally:
             spent = f"{run.spent:f} of {spend:f} quota units spent"
-            if spend:
+            if spend or run.spent:
                 click.echo(f"fluxmock: {spent}, as far as the answers tell", err=True)
     if run.stopped:
         click.echo(f"fluxmock: the run ended early: {run.stopped}", err=True)

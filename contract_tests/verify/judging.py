@@ -154,7 +154,13 @@ def of_charge(order: Order, units: Decimal | None) -> Note | None:
 
 
 def of_image(exchange: Exchange, size: object) -> Note | None:
-    """Return what is wrong with a downloaded image, which should have that size ("1024x1024")."""
+    """
+    Return what is wrong with a downloaded image, which should have that size ("1024x1024").
+
+    That it was refused is no matter of this: the check of the exchange tells it, as that of any recording does.
+    """
+    if exchange.status is not None and exchange.status >= 400:
+        return None
     documented = _IMAGE._replace(sources=("S1",), confidence=Confidence.DOCUMENTED)
     if exchange.error or exchange.status != 200:
         got = exchange.error or f"status {exchange.status}"

@@ -40,7 +40,8 @@ class Refusal:
         two_faults: something else is wrong with it too, so that it cannot be accepted; which fault is answered is not
             documented.
         same_as: name of an earlier refusal whose status is expected, instead of `status`.
-        at_most: quota units that must be left, in case that it is accepted; 0 where nothing can be made of it.
+        price: quota units that it counts as, should it be accepted: that of its mode, or the highest there is.
+        guarded: whether it is made only where so much is left, for nothing but its only fault stands in the way.
     """
 
     name: str
@@ -51,7 +52,13 @@ class Refusal:
     fact: Fact
     two_faults: bool = False
     same_as: str = ""
-    at_most: Decimal = FREE
+    price: Decimal = FREE
+    guarded: bool = False
+
+    @property
+    def at_most(self) -> Decimal:
+        """Quota units that must be left."""
+        return self.price if self.guarded else FREE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +179,10 @@ def _told(title: str, steps: Sequence[Step]) -> Iterator[str]:
 
 
 def _free(unknown_job: str) -> Iterator[Refusal]:
-    unknown = {"jobId": unknown_job}
-    faulty = {"mode": _cheapest(load_product(), None)}
+    product = load_product()
+    dearest, mode = _dearest(product), _cheapest(product, None)
+    price = product.modes[mode].price
+    unknown, faulty = {"jobId": unknown_job}, {"mode": mode}
     yield _refusal(UNKNOWN_JOB, "an id that no job has", calls.fetch(unknown), 404, fact=_http(404, assumed=True))
     for form in calls.other_forms(unknown_job):
         does = "the same, asked in another way"
@@ -183,25 +192,27 @@ def _free(unknown_job: str) -> Iterator[Refusal]:
         yield _refusal(f"fetch-{name}", f"{key}, and an unknown job", calls.fetch(unknown, key), 401, two_faults=True)
         for order in (calls.generate(faulty, key), calls.edits(faulty, key=key)):
             endpoint = order.path.rpartition("/")[2]
-            yield _refusal(f"{endpoint}-{name}", f"{key}, and no prompt", order, 401, two_faults=True)
-    yield _refusal("generate-no-prompt", "no prompt", calls.generate(faulty))
-    yield _refusal("generate-nothing", "an empty object", calls.generate({}))
-    yield _refusal("generate-wrong-mode", "an unknown mode, and no prompt", calls.generate({"mode": _WRONG_MODE}))
+            yield _refusal(f"{endpoint}-{name}", f"{key}, and no prompt", order, 401, two_faults=True, price=price)
+    yield _refusal("generate-no-prompt", "no prompt", calls.generate(faulty), price=price)
+    yield _refusal("generate-nothing", "an empty object", calls.generate({}), price=dearest)
+    wrong = calls.generate({"mode": _WRONG_MODE})
+    yield _refusal("generate-wrong-mode", "an unknown mode, and no prompt", wrong, price=dearest)
     broken = Call("POST", "/flux/generate", {"data": b'{"prompt": "', "headers": {"Content-Type": bodies.JSON}})
-    yield _refusal("generate-broken-json", "JSON that breaks off", broken, fact=_http(400, assumed=True))
-    yield _refusal("edits-no-prompt", "a picture, and no prompt", calls.edits(faulty))
+    breaks_off = _http(400, assumed=True)
+    yield _refusal("generate-broken-json", "JSON that breaks off", broken, fact=breaks_off, price=dearest)
+    yield _refusal("edits-no-prompt", "a picture, and no prompt", calls.edits(faulty), price=price)
     yield _refusal("wrong-endpoint", "a path that there is not", Call("POST", "/flux/no-such-endpoint"), 404)
 
 
 def _guarded() -> Iterator[Refusal]:
     product = load_product()
-    dearest = max(mode.price for mode in product.modes.values())
+    dearest = _dearest(product)
     order = {"prompt": PROMPT, "mode": _cheapest(product, None)}
-    yield _refusal("generate-no-mode", "no mode", calls.generate({"prompt": PROMPT}), at_most=dearest)
+    yield _refusal("generate-no-mode", "no mode", calls.generate({"prompt": PROMPT}), price=dearest, guarded=True)
     wrong = calls.generate(order | {"mode": _WRONG_MODE})
-    yield _refusal("generate-unknown-mode", "an unknown mode", wrong, at_most=dearest)
+    yield _refusal("generate-unknown-mode", "an unknown mode", wrong, price=dearest, guarded=True)
     alone = calls.edits(order, image=False)
-    yield _refusal("edits-no-image", "no picture", alone, at_most=product.modes[order["mode"]].price)
+    yield _refusal("edits-no-image", "no picture", alone, price=product.modes[order["mode"]].price, guarded=True)
 
 
 def _refusal(
@@ -213,7 +224,8 @@ def _refusal(
     fact: Fact | None = None,
     two_faults: bool = False,
     same_as: str = "",
-    at_most: Decimal = FREE,
+    price: Decimal = FREE,
+    guarded: bool = False,
 ) -> Refusal:
     endpoint = name.partition("-")[0]
     return Refusal(
@@ -225,7 +237,8 @@ def _refusal(
         fact=fact or _http(status),
         two_faults=two_faults,
         same_as=same_as,
-        at_most=at_most,
+        price=price,
+        guarded=guarded,
     )
 
 
@@ -242,6 +255,10 @@ def _orders(version: str | None) -> Iterator[Order]:
     # No source says that an edit costs as much as an image.
     assumed = fact._replace(sources=(), confidence=Confidence.ASSUMED)
     yield Order(name="edits", does=mode, endpoint=Endpoint.EDITS, fields=fields, price=price, fact=assumed)
+
+
+def _dearest(product: Product) -> Decimal:
+    return max(mode.price for mode in product.modes.values())
 
 
 def _cheapest(product: Product, version: str | None) -> str:

@@ -12,7 +12,8 @@ from contract_tests.checker import Checker, Report
 from contract_tests.exchanges import Exchange, Place, target_of
 from contract_tests.findings import Note, Policy, Tally, in_order
 from contract_tests.jobs import job_id_of
-from contract_tests.recording import Pseudonyms, Writer, redacted
+from contract_tests.recording import Writer
+from contract_tests.redaction import Pseudonyms, redacted
 from contract_tests.verify import calls, judging
 from contract_tests.verify.calls import Call, Key
 from contract_tests.verify.hooks import Receiver
@@ -162,6 +163,7 @@ class Run:
         if where := judging.redirect_of(exchange):
             raise _Stop(f"the API redirects to {where}; if that is where it is now, give that as base URL")
         if judging.is_accepted(step, exchange):
+            self.spent += step.price - step.at_most
             raise _Stop(f"{step.name} was accepted, and may have been charged")
         if judging.is_clearly_refused(exchange):
             self._familiar = True
@@ -278,9 +280,9 @@ class Run:
                 self._latest = self._writer.write(clean)
             except OSError as error:
                 trouble = f"the recording cannot be written: {error.strerror or error}"
-        before = self._checker.noted()
+        before = set(self._checker.noted())
         self._checker.feed([clean._replace(place=self._latest)])
-        news = self._checker.noted() - before
+        news = len(set(self._checker.noted()) - before)
         outcome = exchange.status if exchange.status is not None else exchange.error
         self._tell(f"{name}: {outcome}{f', {news} new in it' if news else ''}")
         if trouble:

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 from mock_server.drive.loops import call_later_on, sleep_on
 from mock_server.drive.ownership import is_own
-from mock_server.drive.turns import Driver, Member, Rest, Waiter, here, not_driven
+from mock_server.drive.turns import Driver, Member, Rest, here, not_driven
+from mock_server.drive.waiter import Waiter
 
 _REAL_TIME = frozenset(
     {
@@ -39,6 +40,7 @@ _PLUMBING = frozenset(
         "concurrent.futures.thread",
         "concurrent.futures.process",
         "mock_server.drive.turns",
+        "mock_server.drive.waiter",
         __name__,
     }
 )

@@ -1,37 +1,29 @@
-"""Scenarios as files, in YAML or JSON: reading, and saying what is wrong and where."""
+"""Scenarios as files, in YAML or JSON: finding, reading, and watching them; errors name the line."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import json
 import logging
-import math
 import re
 import time
-from collections.abc import Collection, Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import yaml
 
 from mock_server import resources
 from mock_server.errors import SettingsError
-from mock_server.scenarios.rules import Scenario, read_pattern, read_scenario
-from mock_server.settings import Settings
+from mock_server.scenarios.problems import problems, short
+from mock_server.scenarios.rules import Scenario, read_scenario
 
 _LARGEST = 1024 * 1024
 _TOO_LARGE = f"expected a scenario of at most {_LARGEST} bytes"
-_LONGEST_QUOTE = 120
-_LONGEST_WORDS = 300
 _MOST_PROBLEMS = 20
-_DEEPEST = 100
 _LONGEST_WITH_LINES = 256 * 1024
 _LOOK_SECONDS = 0.5
-_SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
 _log = logging.getLogger("fluxmock.scenario")
 
 
@@ -99,7 +91,7 @@ def find_scenario(name: str) -> Scenario:
     elif not _exists(path):
         close = difflib.get_close_matches(name, ready, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(ready)}"
-        raise ScenarioError(f"{_short(name)}: expected a file, or the name of a ready-made scenario; {hint}")
+        raise ScenarioError(f"{short(name)}: expected a file, or the name of a ready-made scenario; {hint}")
     return load_scenario(path)
 
 
@@ -110,11 +102,11 @@ def load_scenario(path: Path) -> Scenario:
             # A device has no size and no end, so what is read is what counts.
             data = file.read(_LARGEST + 1)
         if len(data) > _LARGEST:
-            raise ScenarioError(f"{_short(str(path))}: {_TOO_LARGE}")
+            raise ScenarioError(f"{short(str(path))}: {_TOO_LARGE}")
         text = data.decode("utf-8")
     except (OSError, ValueError) as error:
         what = error.strerror if isinstance(error, OSError) else error
-        raise ScenarioError(f"{_short(str(path))}: expected a readable file in UTF-8: {what}") from None
+        raise ScenarioError(f"{short(str(path))}: expected a readable file in UTF-8: {what}") from None
     return parse_scenario(text, str(path))
 
 
@@ -134,12 +126,12 @@ def parse_data(text: str, name: str = "scenario") -> dict[str, Any]:
         raise ScenarioError(f"{name}: {_TOO_LARGE}")
     data: dict[str, Any] = _parsed(text, name)
     try:
-        problems = list(islice(_problems(data), _MOST_PROBLEMS))
+        found = list(islice(problems(data), _MOST_PROBLEMS))
     except ValueError as error:
         raise ScenarioError(f"{name}: expected names that are texts, and no deep nesting: {error}") from None
-    if problems:
+    if found:
         tree = _tree(text)
-        raise ScenarioError("\n".join(dict.fromkeys(_worded(name, tree, path, words) for path, words in problems)))
+        raise ScenarioError("\n".join(dict.fromkeys(_worded(name, tree, path, words) for path, words in found)))
     return data
 
 
@@ -163,18 +155,18 @@ def _parsed(text: str, name: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise ScenarioError(f"{name}{line}: expected YAML or JSON: {_short(problem)}") from None
+        raise ScenarioError(f"{name}{line}: expected YAML or JSON: {short(problem)}") from None
     except RecursionError:
         raise ScenarioError(f"{name}: expected a scenario, got something nested too deep") from None
     except (LookupError, ValueError) as error:  # a value that its tag does not allow, or a number of very many digits
-        raise ScenarioError(f"{name}: expected YAML or JSON: {_short(str(error))}") from None
+        raise ScenarioError(f"{name}: expected YAML or JSON: {short(str(error))}") from None
 
 
 def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name, value in pairs:
         if name in data:
-            raise ValueError(f"{_short(name)!r} stands twice in one place: delete one of them")
+            raise ValueError(f"{short(name)!r} stands twice in one place: delete one of them")
         data[name] = value
     return data
 
@@ -192,71 +184,6 @@ def _tree(text: str) -> yaml.Node | None:
     except (yaml.YAMLError, RecursionError):
         return None
     return node
-
-
-_Problem = tuple[list[str | int], str]
-
-
-def _problems(data: Any) -> Iterator[_Problem]:
-    """Yield what is wrong with `data`, and where."""
-    sound = True
-    for error in _validator().iter_errors(data):
-        sound = False
-        yield _word(data, error)
-    if sound:
-        yield from _unwritable(data, [])
-        yield from _meaningless(data)
-
-
-def _unwritable(value: Any, path: list[str | int]) -> Iterator[_Problem]:
-    """Yield what could not be written into a body; a whole one may well be text that is no Unicode."""
-    if len(path) > _DEEPEST:
-        yield path[:_DEEPEST], f"expected values that are nested at most {_DEEPEST} deep"
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _unwritable(name, path)
-            yield from _unwritable(inner, [*path, name])
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _unwritable(inner, [*path, index])
-    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
-        yield path, f"expected a whole number of at most 64 bits, got {_short(str(value))}"
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield path, f"expected a number that JSON has, got {value}"
-    elif isinstance(value, str) and not (len(path) == 4 and path[-1] == "body"):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            yield path, "expected text in Unicode, got half of a surrogate pair"
-
-
-def _meaningless(data: dict[str, Any]) -> Iterator[_Problem]:
-    """Yield what the schema lets pass although it cannot be played."""
-    for name, value in data.get("settings", {}).items():
-        if name not in _SETTINGS:
-            yield ["settings", name], _unknown("", [name], _SETTINGS)
-            continue
-        try:
-            Settings.of(**{name: value})
-        except SettingsError as error:
-            yield ["settings", name], _short(str(error), _LONGEST_WORDS)
-    for index, rule in enumerate(data["rules"]):
-        scope: list[str | int] = ["rules", index]
-        if "state" in rule and rule["on"] != "fetch":
-            yield [*scope, "state"], f"expected on: fetch, which alone sees states; got on: {rule['on']}"
-        pattern = rule.get("where", {}).get("prompt_pattern")
-        if pattern is not None:
-            try:
-                read_pattern(pattern)
-            except ValueError as error:
-                yield [*scope, "where", "prompt_pattern"], _short(str(error), _LONGEST_WORDS)
-        for what in ("calls", "job"):
-            ends = rule.get(what)
-            first, last = (ends.get("from", 1), ends.get("to")) if isinstance(ends, dict) else (0, None)
-            if isinstance(ends, list):
-                first, last = ends
-            if last is not None and first > last:
-                yield [*scope, what], "no number lies in this range: swap its ends"
 
 
 def ready_made(name: str) -> Scenario | None:
@@ -315,80 +242,9 @@ class WatchedScenario:
         return (status.st_mtime_ns, status.st_size)
 
 
-@cache
-def _schema() -> Any:
-    return resources.load("scenario.schema.json")
-
-
-@cache
-def _validator() -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(_schema(), validate_formats=True)
-
-
-def _word(data: Any, error: jsonschema_rs.ValidationError) -> _Problem:
-    path, message = list(error.instance_path), _short(error.message)
-    if error.schema_path[-1] == "oneOf" and isinstance(error.instance, dict) and "then" in error.instance:
-        # Which alternative was meant is told by `on`; its own errors say more than that none fits.
-        path, message = _about_then(path, error.instance) or (path, message)
-    elif error.kind.name == "additionalProperties":
-        message = _about_names(message, error.instance, path)
-    return path, _like(path, data) or message
-
-
 def _worded(name: str, tree: yaml.Node | None, path: list[str | int], message: str) -> str:
     line = _line(tree, path)
-    return f"{name}{f':{line}' if line else ''}: at /{_short('/'.join(map(str, path)))}: {message}"
-
-
-def _short(text: str, longest: int = _LONGEST_QUOTE) -> str:
-    """Return `text` without its middle where it is long: whatever a file holds must not come out in an error."""
-    half = longest // 2
-    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
-
-
-def _about_then(path: list[str | int], rule: dict[str, Any]) -> tuple[list[str | int], str] | None:
-    definitions = _schema()["$defs"]
-    part = {"job": "fate", "hook": "delivery"}.get(str(rule.get("on")), "answer")
-    schema = {**definitions[part], "$defs": definitions}
-    for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(rule["then"]):
-        message = _short(error.message)
-        if error.kind.name == "propertyNames" and list(error.instance_path) == ["headers"]:
-            message = "expected names of headers, but not Content-Length or Transfer-Encoding, which `wire` is about"
-        elif error.kind.name == "additionalProperties":
-            inner = definitions["wire"] if list(error.instance_path) == ["wire"] else schema
-            message = _unknown(message, error.instance, inner["properties"])
-        return [*path, "then", *error.instance_path], message
-    return None
-
-
-def _like(path: list[str | int], data: Any) -> str | None:
-    """Say what could stand at `path` where that can be written in several ways, which the validator does not show."""
-    if len(path) < 3 or (path[-1] == "delay" and data["rules"][path[1]].get("on") == "hook"):
-        return None
-    definitions = _schema()["$defs"]
-    ways = {"job": definitions["rule"]["properties"]["job"], **definitions}
-    way = ways[path[-1]] if path[-1] in {"job", "calls", "delay"} else {}
-    if not way:
-        return None
-    for step in path:
-        data = data[step]
-    examples = ", ".join(json.dumps(example) for example in way["examples"])
-    return f"expected one like {examples}; got {json.dumps(data, default=str)[:100]}"
-
-
-def _about_names(message: str, value: Any, path: list[str | int]) -> str:
-    schema, definitions = _schema(), _schema()["$defs"]
-    part = schema if not path else definitions.get({"where": "where"}.get(str(path[-1]), "rule"))
-    return _unknown(message, value, part["properties"])
-
-
-def _unknown(message: str, value: Any, known: Collection[str]) -> str:
-    for name in value:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-            return f"{_short(name)!r} is unknown; {hint}"
-    return message
+    return f"{name}{f':{line}' if line else ''}: at /{short('/'.join(map(str, path)))}: {message}"
 
 
 def _line(node: yaml.Node | None, path: list[str | int]) -> int | None:

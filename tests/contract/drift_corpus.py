@@ -57,8 +57,11 @@ def exchanges(told: Story) -> Iterator[Exchange]:
     """Return the story as exchanges."""
     for number, (name, one) in enumerate(told.items(), 1):
         hook = name == "hook"
-        path = "" if hook else "/flux/generate" if name in {"submit", "refused", "another"} else "/flux/fetch"
         response = one["response"]
+        if name == "download":
+            yield Exchange(Place("story", number), "GET", IMAGE, status=one["status"], response_body=response)
+            continue
+        path = "/flux/generate" if name in {"submit", "refused", "another"} else "/flux/fetch"
         yield Exchange(
             place=Place("story", number),
             method="POST",
@@ -138,6 +141,11 @@ def _holder(told: Story, where: str, path: str) -> tuple[Any, str]:
 def asked(where: str, name: str, value: object) -> Callable[[Story], object]:
     """Put a field into the request."""
     return lambda told: told[where]["request"].__setitem__(name, value)
+
+
+def downloaded(status: int) -> Callable[[Story], object]:
+    """Download the image, and answer that with a status."""
+    return lambda told: told.update(download={"status": status, "response": b""})
 
 
 def answered(where: str, status: int, body: object = ...) -> Callable[[Story], object]:
@@ -269,6 +277,9 @@ CORPUS: tuple[Drift, ...] = (
     Drift("images lie on another host", result("data/imageUrl", IMAGE.replace("cdnb", "cdnc")), once("job/image-host", "fetch.response", "/data/imageUrl", "warning")),
     Drift("images have another path", result("data/imageUrl", "https://cdnb.ttapi.io/images/1.webp"),
           twice("value/constraint", "/data/imageUrl")),
+    Drift("its image is downloaded", downloaded(200), ()),
+    Drift("its image is not there", downloaded(404), once("job/image-gone", "fetch.response", "/data/imageUrl")),
+    Drift("its image cannot be downloaded just then", downloaded(503), once("job/image-failed", "fetch.response", "/data/imageUrl", "warning")),
     Drift("flux1-dev costs 2", result("data/quota", "2"), once("job/price", "fetch.response", "/data/quota")),
     Drift("flux1-pro, whose price is assumed, costs 5",
           both(asked("submit", "mode", "flux1-pro"), result("data/mode", "flux-pro"), result("data/quota", "5")),

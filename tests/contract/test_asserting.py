@@ -163,7 +163,9 @@ def test_a_response_without_its_request_needs_the_endpoint(kind: str) -> None:
         ValueError, match=r"^expected a response with its request, got one without: say endpoint='fetch'"
     ):
         assert_matches_contract(response)
-    with pytest.raises(ValueError, match=r"^expected an endpoint out of generate, .*, got 'error'$"):
+    with pytest.raises(ValueError, match=r"^expected an endpoint out of generate, .*, got 'refusal'$"):
+        assert_matches_contract(response, endpoint="refusal")
+    with pytest.raises(AssertionError, match=r"^error\.response, status 200, does not match"):
         assert_matches_contract(response, endpoint="error")
     assert_matches_contract(response, endpoint="generate")
     with pytest.raises(AssertionError, match=r"^fetch\.response, status 200, does not match"):
@@ -190,6 +192,20 @@ def test_validate_takes_an_exchange_as_a_recording_has_it() -> None:
         "2024-09",
         "api.ttapi.io",
     )
+
+
+@pytest.mark.parametrize(
+    ("hook", "surprising"),
+    [
+        ("https://client.com/hook", True),
+        ("http://10.0.0.1/hook", True),
+        ("https://user:password@client.com/hook", False),
+        ("http://169.254.169.254/latest", False),
+    ],
+)
+def test_an_order_may_be_refused_for_where_its_webhook_leads(hook: str, surprising: bool) -> None:
+    found = validate(recorded(status=400, answer=REFUSED, body={**PROMPT, "hookUrl": hook}))
+    assert ["request/refused"] * surprising == [finding.rule for finding in found]
 
 
 def test_validate_looks_at_request_and_job_too() -> None:

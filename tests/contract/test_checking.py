@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -101,6 +103,53 @@ def test_every_sample_can_be_read() -> None:
     assert all(isinstance(item, Exchange) for item in items)
 
 
+def test_all_samples_together_are_held_against_the_versions_that_they_say() -> None:
+    """Those of both versions have one host, and the same jobs; each stands by itself."""
+    done = fluxmock(SAMPLES, "--format", "json")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["verdict"]) == (0, "clean")
+    assert report["checked"]["messages"] == len(list(SAMPLES.rglob("*.json")))
+    for path in SAMPLES.rglob("*.json"):
+        said = json.loads(path.read_text("utf-8"))["provenance"]
+        found = {one["rule"] for one in report["findings"] if Path(one["first"]["file"]) == path}
+        assert found <= set(said["findings"])
+    told = {host: choice["version"] for host, choice in report["contracts"].items() if choice["version"] in host}
+    assert told == {
+        f"{host} ({version})": version for host in ("127.0.0.1:8787", "api.ttapi.io") for version in versions()
+    }
+
+
+def test_a_sample_is_held_against_another_version_where_one_is_asked_for() -> None:
+    sample = SAMPLES / "documented" / "s3-generate-model.json"
+    assert {finding.severity.value for finding in contract_tests.check(sample).findings} == {"info"}
+    asked = contract_tests.check(sample, contract="2026-03")
+    assert "field/missing" in {finding.rule for finding in asked.findings}
+
+
+def test_a_sample_beside_a_recording_is_no_part_of_it(tmp_path: Path) -> None:
+    job_id = "00000000-0000-4000-8000-000000000001"
+    queued = {"status": "ON_QUEUE", "message": "", "jobId": job_id, "data": None}
+    end = line()
+    recorded = line(response={"status": 200, "headers": {}, "body": json.dumps(queued)})
+    hook = {"version": 1, "kind": "hook", "request": {"method": "POST", "url": "https://client.example/hook",
+            "body": json.dumps({**queued, "status": "FAILED"})}}  # fmt: skip
+    write(tmp_path / "a.jsonl", recorded)
+    for name, exchange, said in (("b", end, versions()), ("c", hook, ["2024-09"])):
+        sample = {"provenance": {"contract": said}, "exchange": exchange}
+        (tmp_path / f"{name}.json").write_text(json.dumps(sample), "utf-8")
+    report = contract_tests.check(tmp_path)
+    assert [finding.rule for finding in report.findings] == ["job/unfinished"]
+    assert list(report.contracts) == ["api.ttapi.io", "api.ttapi.io (2024-09)"]
+
+
+@pytest.mark.parametrize("provenance", ['"contract": 1', '"contract": ["1999", 1]', '"contract": null', ""])
+def test_a_sample_that_names_no_version_is_held_against_all(provenance: str, tmp_path: Path) -> None:
+    path = tmp_path / "sample.json"
+    path.write_text(f'{{"exchange": {json.dumps(line())}, "provenance": {{{provenance}}}}}', "utf-8")
+    report = contract_tests.check(path)
+    assert (report.messages, report.findings, list(report.contracts)) == (1, (), ["api.ttapi.io"])
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -115,6 +164,46 @@ def test_a_sample_that_is_damaged_is_named(text: str, why: str, tmp_path: Path) 
     (trouble,) = readers.read(str(path))
     assert trouble.place == Place(str(path), 1)
     assert why in getattr(trouble, "why", "")
+
+
+REFUSAL = {"status": "FAILED", "message": "Parameter error", "data": None}
+BODIES = {
+    "generate": {"status": "SUCCESS", "message": "", "data": {"job_id": "00000000-0000-4000-8000-000000000001"}},
+    "edits": {"status": "SUCCESS", "message": "", "data": {"job_id": "00000000-0000-4000-8000-000000000001"}},
+    "fetch": {"status": "ON_QUEUE", "message": "", "jobId": "00000000-0000-4000-8000-000000000001", "data": None},
+    "callback": {**REFUSAL, "jobId": "00000000-0000-4000-8000-000000000001"},
+    "error": REFUSAL,
+}
+
+
+@pytest.mark.parametrize("endpoint", BODIES)
+def test_a_lone_body_is_the_same_to_the_command_and_to_an_assertion(endpoint: str, tmp_path: Path) -> None:
+    for body, fits in ((BODIES[endpoint], True), ({**BODIES[endpoint], "status": 1}, False)):
+        path = tmp_path / "body.json"
+        path.write_text(json.dumps(body), "utf-8")
+        done = fluxmock(
+            path, "--endpoint", endpoint, "--write-scenario", tmp_path / "drift.yaml", "--patch", tmp_path / "p.json"
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (0 if fits else 1, False), done.stdout + done.stderr
+        with contextlib.nullcontext() if fits else pytest.raises(AssertionError, match="/status"):
+            contract_tests.assert_matches_contract(body, endpoint=endpoint)
+
+
+def test_both_take_the_same_endpoints() -> None:
+    refused = fluxmock("-", "--endpoint", "nonsense").stderr
+    assert set(re.findall(r"'(\w+)'", refused.partition("is not one of")[2])) == set(BODIES)
+
+
+def test_a_report_in_python_has_no_secret_either(tmp_path: Path) -> None:
+    key = "a-key-0123456789"
+    request = {"method": "POST", "url": FETCH, "headers": {"TT-API-KEY": key}, "body": '{"jobId": "1"}'}
+    echo = {"status": key, "message": f"no such key: {key}", "data": None, "jobId": "1", key: 1}
+    refusal = {"status": 401, "headers": {}, "body": json.dumps(echo)}
+    path = write(tmp_path / "r.jsonl", line(request=request, response=refusal))
+    report = contract_tests.check(path)
+    assert {finding.rule for finding in report.findings} >= {"field/unknown", "value/unknown", "message/changed"}
+    assert key not in repr(report)
+    assert "…" in repr(report)
 
 
 EMPTY = {

@@ -77,6 +77,16 @@ def test_what_the_emulator_says_is_recorded_and_clean(serve: Serve, tmp_path: Pa
     assert contract_tests.check(output).findings == ()
 
 
+def test_the_line_of_a_call_names_what_is_new_in_it_but_not_all_of_so_much(serve: Serve, tmp_path: Path) -> None:
+    server = serve(clock="auto")
+    fields = {f"/new{number}": number for number in range(5)} | {"/tab\tbed": 1}
+    server.tenant(KEY).scenario({"name": "more", "rules": [{"on": "generate", "then": {"set": fields}}]})
+    with recording(server.url, tmp_path) as (url, _, said):
+        run_a_job(url)
+    (line,) = (line for line in said if "/flux/generate" in line and "new: " in line)
+    assert line.endswith("new: field/unknown /new0, field/unknown /new1, field/unknown /new2 and 3 more")
+
+
 def test_drift_is_found_while_it_is_recorded(serve: Serve, tmp_path: Path) -> None:
     server = serve(clock="auto")
     server.tenant(KEY).scenario(
@@ -85,7 +95,7 @@ def test_drift_is_found_while_it_is_recorded(serve: Serve, tmp_path: Path) -> No
     with recording(server.url, tmp_path) as (url, output, said):
         run_a_job(url)
     assert said[-1] == "1"
-    assert sum("1 new finding" in line for line in said) == 1
+    assert sum("new: value/unknown /status" in line for line in said) == 1
     text = fluxmock("check", output)
     assert text.returncode == 1
     assert "THROTTLED" in text.stdout

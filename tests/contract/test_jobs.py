@@ -9,7 +9,7 @@ import pytest
 
 from contract_tests import jobs
 from contract_tests.checker import Checker, Report
-from contract_tests.exchanges import Exchange, Part, Place
+from contract_tests.exchanges import Endpoint, Exchange, Part, Place
 
 API = "https://api.ttapi.io"
 JOB = "fac30d6c-d12b-465c-a580-8b1b3ae726e3"
@@ -111,3 +111,49 @@ def test_bodies_of_jobs_that_were_let_go_are_not_counted_on(monkeypatch: pytest.
     ((_, host),) = book._hosts.items()
     assert [job_id in host.jobs for job_id in ids[-3:]] == [True, True, True]
     assert [job_id in host.jobs for job_id in ids[:16]] == [False] * 16
+
+
+def downloaded(status: int, *, file: str = "r", at: float | None = None) -> Exchange:
+    return Exchange(Place(file, 3), "GET", IMAGE, status=status, at=at, elapsed=None if at is None else 0.1)
+
+
+@pytest.mark.parametrize("hooked", [False, True], ids=["fetched", "told by its webhook"])
+@pytest.mark.parametrize(
+    ("days", "found"), [(0.0, ["error"]), (29.0, ["error"]), (31.0, [])], ids=["at once", "in time", "too late"]
+)
+def test_an_image_must_be_there_for_a_month_after_its_job(days: float, found: list[str], hooked: bool) -> None:
+    done = fetched("SUCCESS", at=2.0)
+    if hooked:
+        body = {"request_body": done.response_body, "response_body": None, "endpoint": Endpoint.CALLBACK}
+        done = done._replace(url="https://client.example/hook", **body)
+    findings = checked(ordered(at=1.0), done, downloaded(404, at=3.0 + days * 86400)).findings
+    assert [finding.severity.value for finding in findings] == found
+    assert {(one.rule, one.pointer, one.fact.pointer) for one in findings} <= {
+        ("job/image-gone", "/data/imageUrl", "/image_days")
+    }
+
+
+def test_an_image_of_which_nobody_knows_how_old_it_is_may_have_expired() -> None:
+    for recorded in ([fetched("SUCCESS", file="a"), downloaded(404, file="b")], [ordered(), downloaded(403)]):
+        (finding,) = checked(*recorded).findings
+        assert (finding.rule, finding.severity.value, finding.fact.confidence) == ("job/image-gone", "info", "assumed")
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_download_that_may_go_well_another_time_is_a_warning(status: int) -> None:
+    (finding,) = checked(ordered(), fetched("SUCCESS"), downloaded(status)).findings
+    assert (finding.rule, finding.severity.value) == ("job/image-failed", "warning")
+    assert finding.message.endswith(f"got status {status}")
+
+
+def test_an_image_is_that_of_the_host_whose_job_says_so() -> None:
+    elsewhere = "https://other.example"
+    first = ordered()._replace(url=f"{elsewhere}/flux/generate")
+    report = checked(first, ordered(), fetched("SUCCESS"), downloaded(404))
+    assert [(one.rule, one.host) for one in report.findings] == [("job/image-gone", "api.ttapi.io")]
+
+
+def test_the_image_of_a_job_that_was_let_go_is_forgotten_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MOST_JOBS", 1)
+    another = ordered("00000000-0000-4000-8000-000000000001")
+    assert [one.severity.value for one in checked(fetched("SUCCESS"), another, downloaded(404)).findings] == ["info"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from test_readers import NOWHERE, placeless, sample
 
 from contract_tests.exchanges import Endpoint, Exchange, Part, Trouble, target_of
 from contract_tests.readers import lines, read
-from contract_tests.recording import Pseudonyms, Writer, as_line, redacted
+from contract_tests.recording import Writer, as_line
+from contract_tests.redaction import Pseudonyms, redacted
 from contract_tests.secrets import is_secret
 from mock_server import resources
 
@@ -97,6 +100,32 @@ def test_a_writer_appends_and_leaves_half_a_line_by_itself(tmp_path: Path) -> No
     items = list(read(str(path)))
     assert [item.place.line for item in items if isinstance(item, Trouble)] == [2]
     assert placeless(item for item in items if isinstance(item, Exchange)) == [sample(n) for n in (1, 2, 3, 4)]
+
+
+FULL_DISK = """
+import resource, signal, sys
+from contract_tests.exchanges import Exchange, Place
+from contract_tests.recording import Writer
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Writer(sys.argv[1], redact=False) as writer:
+    one = Exchange(Place("x", 1), "GET", "https://api.ttapi.io/", status=200)
+    writer.write(one)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, limits[1]))
+    try:
+        writer.write(one)
+    except OSError:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        print(writer.write(one).line)
+"""
+
+
+def test_what_a_full_disk_has_cut_off_stays_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "recording.jsonl"
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "3\n", done.stderr
+    assert [(type(item), item.place.line) for item in read(str(path))] == [(Exchange, 1), (Trouble, 2), (Exchange, 3)]
 
 
 def test_threads_may_share_a_writer(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from test_command import KEY, fluxmock, recording
 
 from contract_tests.exchanges import Exchange
 from contract_tests.record import HOOKS, MOST_RECORDED, Proxy
-from contract_tests.recording import Pseudonyms, as_line, redacted
+from contract_tests.recording import as_line
+from contract_tests.redaction import Pseudonyms, redacted
 from mock_server.http.runner import BackgroundServer
 
 PUBLIC = "https://proxy.example"
@@ -116,6 +117,58 @@ def test_each_hook_url_has_a_token_of_its_own_that_nobody_can_guess() -> None:
             upstream.answer = Response(text, content_type="application/json")
             answer = requests.post(url, json={}, timeout=20).json()
             assert (sorted(answer["hooks"]), answer["other"]) == (sorted(hooks), echo["other"])
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"), [("gzip", gzip.compress), ("deflate", raw), ("deflate", zlib.compress), ("gzip, gzip", twice)]
+)
+def test_hook_urls_are_put_back_into_what_is_compressed(coding: str, pack: Any) -> None:
+    hook = "https://client.example/mine"
+    upstream = Upstream()
+    noted: list[Exchange] = []
+    with proxied(upstream, noted.append) as url:
+        order(url, hook)
+        ours = json.loads(upstream.came[0])["hookUrl"]
+        packed = pack(json.dumps({"hookUrl": ours}).encode())
+        headers = {"Content-Encoding": coding, "Vary": "Accept-Encoding"}
+        upstream.answer = Response(packed, content_type="application/json", headers=headers)
+        answer = requests.post(url, json={}, timeout=20)
+    assert answer.json() == {"hookUrl": hook}
+    assert ("Content-Encoding" in answer.headers, answer.headers["Vary"]) == (False, "Accept-Encoding")
+    assert json.loads(noted[1].response_body or b"") == {"hookUrl": hook}
+
+
+def test_a_compressed_webhook_names_the_clients_own_url() -> None:
+    came: list[tuple[bytes, str | None]] = []
+    receiver = Flask("receiver")
+
+    @receiver.post("/mine")
+    def take() -> str:
+        came.append((request.get_data(), request.headers.get("Content-Encoding")))
+        return ""
+
+    upstream = Upstream()
+    with BackgroundServer(receiver) as client, proxied(upstream, lambda _: None) as url:
+        hook = f"{client.url}/mine"
+        order(url, hook)
+        ours = json.loads(upstream.came[0])["hookUrl"]
+        to_proxy = url.replace("/flux/generate", ours.removeprefix(PUBLIC))
+        for said in ({"hookUrl": ours}, {"hookUrl": None}):
+            body = gzip.compress(json.dumps(said).encode())
+            requests.post(to_proxy, data=body, headers={"Content-Encoding": "gzip"}, timeout=20)
+    assert came[0] == (json.dumps({"hookUrl": hook}).encode(), None)
+    assert came[1] == (body, "gzip")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked"),
+    [("gzip, compress, deflate, br", "gzip, deflate"), ("br;q=1.0, zstd", "identity"), ("gzip;q=0.5", "gzip;q=0.5")],
+)
+def test_only_codings_are_asked_for_that_can_be_recorded(wanted: str, asked: str) -> None:
+    noted: list[Exchange] = []
+    with proxied(Upstream(), noted.append) as url:
+        requests.post(url, json={}, headers={"Accept-Encoding": wanted}, timeout=20)
+    assert noted[0].request_headers["accept-encoding"] == asked
 
 
 def test_only_the_field_is_replaced_where_a_prompt_names_the_hook_url() -> None:

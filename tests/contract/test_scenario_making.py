@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from scenario_law import KEY, TOKEN, Client, play
 
-from contract_tests.exchanges import Exchange
+from contract_tests.exchanges import Exchange, Place
 from contract_tests.recording import Writer, as_line
 from contract_tests.scenario_making.making import gather, make
+from contract_tests.scenario_making.remarks import Remarks
 from contract_tests.scenario_making.writing import written
 from mock_server.scenarios.files import library, load_scenario, parse_scenario
 from mock_server.scenarios.rules import Scenario
@@ -155,3 +156,11 @@ def test_what_could_not_be_read_is_said_and_the_rest_is_played(tmp_path: Path) -
 
 def test_the_group_lists_the_command_that_the_kit_adds() -> None:
     assert re.search(r"^  from +Make a scenario", fluxmock("scenarios", "--help").stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("again", "said"), [(0, ""), (1, " and once more"), (2, " and 2 times more")])
+def test_a_remark_says_how_often_it_is_to_be_made(again: int, said: str) -> None:
+    remarks = Remarks()
+    for number in range(again + 1):
+        remarks.note("it cannot be shown", Place("folder/r.jsonl", number + 1, number + 1))
+    assert remarks.lines() == [f"it cannot be shown (r.jsonl:1{said})"]

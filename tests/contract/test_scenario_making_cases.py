@@ -310,6 +310,13 @@ def test_an_endpoint_that_is_slow_is_slow_and_a_single_slow_answer_alone() -> No
 # Webhooks
 
 
+@pytest.mark.parametrize(("at", "early"), [(0.5, True), (1.5, False)])
+def test_a_webhook_that_came_while_its_order_was_answered_comes_before_the_answer(at: float, early: bool) -> None:
+    done = body_of("SUCCESS", hook=HOOK)
+    told = Story().hook(at).order(0, hook=True, elapsed=1.0).fetch(2, "SUCCESS", response=done)
+    assert ({"then": {"when": "before the submit answer"}} in told.then("hook")) is early
+
+
 def done(told: Story, at: float = 10) -> Story:
     return told.fetch(1, "ON_QUEUE").fetch(at, "SUCCESS", response=body_of("SUCCESS", hook=HOOK))
 
@@ -362,7 +369,7 @@ def test_a_rule_that_the_language_cannot_hold_is_left_out_and_said() -> None:
     good, bad = {"on": "job", "then": {"fail": "x"}}, {"on": "fetch", "then": {"status": 99}}
     text, remarks = written(Draft("made", "", rules=[bad, good]))
     assert len(parse_scenario(text).rules) == 1
-    assert remarks == ["1 rules that the language of scenarios cannot hold"]
+    assert remarks == ["1 rule that the language of scenarios cannot hold"]
 
 
 ANYTHING = st.recursive(

@@ -46,7 +46,7 @@ FOUND: dict[str, set[Finding]] = {
         ("warning", "verify/unfinished", "fetch.response"),
     },
     "fetch-with-html": {("error", "body/not-json", "fetch.response")},
-    "image-gone": {("error", "verify/image", "fetch.response")},
+    "image-gone": {("error", "job/image-gone", "fetch.response")},
     "image-is-html": {("error", "verify/image", "fetch.response")},
     "job-fails": {("warning", "verify/job-failed", "fetch.response")},
     "lower-case-status": {("error", "value/unknown", "fetch.response")},
@@ -359,9 +359,9 @@ def test_a_job_that_is_told_to_any_key_is_an_error(tmp_path: Path) -> None:
     assert ("error", "verify/key-accepted", "fetch.response") in outcome.findings
 
 
-@pytest.mark.parametrize(("name", "counted"), [("generate-no-prompt", 0), ("generate-no-mode", 8)])
+@pytest.mark.parametrize(("name", "counted"), [("generate-no-prompt", 1), ("generate-no-mode", 8)])
 def test_an_acceptance_that_must_not_be_ends_the_run(name: str, counted: int, tmp_path: Path) -> None:
-    """What it may have cost is counted where that is known, and no order is made any more."""
+    """What it may have cost is counted, and no order is made any more."""
     lacking = name.rpartition("-")[2]
 
     def matches(request: Request) -> bool:
@@ -376,3 +376,15 @@ def test_an_acceptance_that_must_not_be_ends_the_run(name: str, counted: int, tm
     assert "may have been charged" in finding["message"]
     assert outcome.code == 1
     assert f"{counted} of 8 quota units spent" in outcome.said
+
+
+def test_what_was_spent_is_told_even_where_nothing_may_be(tmp_path: Path) -> None:
+    """An empty order could be of any mode, so that it counts as the dearest."""
+
+    def nothing(request: Request) -> bool:
+        return request.path == "/flux/generate" and request.get_data() == b"{}"
+
+    with emulator() as server, drifted(server, when(nothing, acceptance)) as url:
+        outcome = run(url, tmp_path)
+    assert outcome.code == 1
+    assert "8 of 0 quota units spent" in outcome.said

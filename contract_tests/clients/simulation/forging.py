@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 from contract_tests.clients.directives.forgeries import AGAIN, FORGERIES
-from contract_tests.clients.simulation.timeline import Timeline
 from mock_server.model import Delivery, Job
 from mock_server.tenant import Tenant
 
 _LOOK = 0.5
 _MOST_LOOKS = 600
-# Virtual seconds between two looks for a job, and how many there are.
+# Seconds of the tenant's between two looks for a job, and how many there are.
 
 _GAP = 0.1
 _AFTER = 1.0
 _AGAIN_AFTER = 30.0
-# Virtual seconds between two webhooks, from the API's own to forged ones, and to the same one again.
+# Seconds of the tenant's between two webhooks, from the API's own to forged ones, and to the same one again.
 
 Send = Callable[[Delivery, str], object]
 """Sends a webhook, which is forged in the way of that name, or "" for a true one."""
+
+
+class Calendar(Protocol):
+    """When things happen, on the clock of a tenant: that of a simulation, or one that goes by real time."""
+
+    def now(self) -> float:
+        """Return this instant, in seconds since the Unix epoch."""
+
+    def at(self, instant: float, happen: Callable[[], object]) -> None:
+        """Let `happen` be called when the clock has come to `instant`."""
 
 
 class Forger:
@@ -33,16 +43,16 @@ class Forger:
     Args:
         names: of what is sent.
         url: where to; None for the hookUrl of the job.
-        timeline: when.
+        calendar: when.
         tenant: whose jobs it is about.
         send: sends it.
     """
 
-    def __init__(self, names: Sequence[str], url: str | None, timeline: Timeline, tenant: Tenant, send: Send) -> None:
+    def __init__(self, names: Sequence[str], url: str | None, calendar: Calendar, tenant: Tenant, send: Send) -> None:
         self._forged = [name for name in names if name != AGAIN]
         self._again = AGAIN in names
         self._url = url
-        self._timeline = timeline
+        self._calendar = calendar
         self._tenant = tenant
         self._send = send
         self._told: set[str] = set()
@@ -62,7 +72,7 @@ class Forger:
             self._forge(self._tenant.store.jobs[delivery.job_id], _AFTER)
 
     def _look(self) -> None:
-        job = next(iter(self._tenant.store.jobs.values()), None)
+        job = next(iter(tuple(self._tenant.store.jobs.values())), None)  # a copy, for others may be adding to them
         self._looks += 1
         if job is not None:
             self._forge(job, 0.0)
@@ -79,4 +89,4 @@ class Forger:
             self._in(wait + number * _GAP, partial(self._send, delivery, name))
 
     def _in(self, seconds: float, happen: Callable[[], object]) -> None:
-        self._timeline.at(self._timeline.now() + seconds, happen)
+        self._calendar.at(self._calendar.now() + seconds, happen)
