@@ -106,6 +106,11 @@ def verdict(condition: object, why: str) -> Judgement:
     return PASSED if condition else failed(why)
 
 
+def once_more(count: int) -> str:
+    """Return how often something was done again, in words."""
+    return "once more" if count == 1 else f"{count} more times"
+
+
 Judge = Callable[[Story, Policy], Judgement]
 
 

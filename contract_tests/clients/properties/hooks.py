@@ -13,6 +13,7 @@ from contract_tests.clients.properties.base import (
     Need,
     Policy,
     failed,
+    once_more,
     prop,
 )
 from contract_tests.clients.properties.polling import ended_well, told_status
@@ -138,7 +139,7 @@ def completes_once(story: Story, _policy: Policy) -> Judgement:
         both = max(told_at, hook.at) + 0.001
         later = [fetch for fetch in story.fetches if fetch.job_id == hook.job_id and fetch.at > both]
         if len(later) > 1:  # one may be to have the webhook confirmed
-            return failed(f"it fetched the job {len(later)} more times after fetch and webhook had told the end")
+            return failed(f"it fetched the job {once_more(len(later))} after fetch and webhook had told the end")
     if not raced:
         return NOT_EXERCISED
     return _once(story, raced) or _outcome(story, Family.RACING_HOOK, "although fetch and webhook told the result")

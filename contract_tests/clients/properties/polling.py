@@ -13,6 +13,7 @@ from contract_tests.clients.properties.base import (
     Level,
     Policy,
     failed,
+    once_more,
     prop,
     verdict,
 )
@@ -81,7 +82,7 @@ def stops_at_the_end(story: Story, _policy: Policy) -> Judgement:
             if fetch.job_id == job_id and final.answered_at is not None and fetch.at > final.answered_at + 0.001
         ]
         if later:
-            return failed(f"it fetched the job {len(later)} more times after it was told {told_status(final)}")
+            return failed(f"it fetched the job {once_more(len(later))} after it was told {told_status(final)}")
     return PASSED if exercised else NOT_EXERCISED
 
 
