@@ -84,14 +84,15 @@ class _Side:
 
     def __init__(self, version: str) -> None:
         self.version = version
-        self.check = MessageCheck(version)
+        self._check = MessageCheck(version)
+        self.is_ordinary = self._check.is_ordinary
         self.tally = Tally()
         self.misfits = 0
         self.alone = 0
 
     def note(self, message: Parsed) -> bool:
         """Note what does not fit; return whether the message as such does."""
-        notes = self.check.notes(message)
+        notes = self._check.notes(message)
         for note in notes:
             self.tally.note(note, message.exchange.place)
         return not notes or not any(note.rule.startswith(_DECISIVE) for note in notes)
@@ -110,7 +111,7 @@ class _Host:
         self.jobs = JobBook(name, self._tallies)
 
     def note(self, message: Parsed) -> None:
-        misfits = [side for side in self.sides if not side.note(message)]
+        misfits = [side for side in self.sides if not side.is_ordinary(message) and not side.note(message)]
         if message.exchange.sample_of:  # its job is that of no other message
             alone = JobBook(self.name, self._tallies)
             alone.note(message)
@@ -175,11 +176,13 @@ class Checker:
 
     def feed(self, recorded: Iterable[Exchange | Trouble]) -> None:
         """Check what was recorded."""
+        note_secrets = self.sent.note
         for item in recorded:
-            if isinstance(item, Trouble):
+            if type(item) is not Exchange:
+                assert isinstance(item, Trouble)  # noqa: S101
                 self._troubles.append(item)
                 continue
-            self.sent.note(item)
+            note_secrets(item)
             message = parsed(item)
             if message is None or (message.endpoint is IMAGE and self._is_foreign(message)):
                 self.others += 1
@@ -224,14 +227,16 @@ class Checker:
         return not any(host.jobs.has_images_at(message.host) for host in self._hosts.values())
 
     def _host_of(self, message: Parsed) -> _Host:
-        samples = message.exchange.sample_of
-        owner = None if samples else self._owner_of(message)
-        if owner is not None:
-            return owner
+        samples, endpoint = message.exchange.sample_of, message.endpoint
+        if not samples:
+            elsewhere = endpoint is CALLBACK or endpoint is IMAGE
+            owner = self._owner_of(message) if elsewhere else self._hosts.get(message.host)
+            if owner is not None:
+                return owner
         name, candidates = message.host, self._candidates
-        if message.endpoint is CALLBACK:
+        if endpoint is CALLBACK:
             name = next(iter(self._hosts), "") if len(self._hosts) == 1 else ""
-        elif message.endpoint is IMAGE:
+        elif endpoint is IMAGE:
             name = next(iter(self._hosts), "")
         said = [version for version in candidates if version in samples]
         if said and len(said) < len(candidates):
@@ -248,9 +253,5 @@ class Checker:
         """Return the host that has the job of a webhook, which goes to the client's host, or of an image."""
         if message.endpoint is CALLBACK:
             job_id = job_id_of(message.request) if isinstance(message.request, dict) else None
-            owners = (host for host in self._hosts.values() if job_id and job_id in host.jobs)
-        elif message.endpoint is IMAGE:
-            owners = (host for host in self._hosts.values() if host.jobs.has_image(message.exchange.url))
-        else:
-            return None
-        return next(owners, None)
+            return next((host for host in self._hosts.values() if job_id and job_id in host.jobs), None)
+        return next((host for host in self._hosts.values() if host.jobs.has_image(message.exchange.url)), None)

@@ -186,7 +186,7 @@ class JobBook:
             if not ended and state == _SUCCESS and isinstance(data, dict):
                 self._outcome(seen, story, data)
             if state == _SUCCESS and isinstance(data, dict):
-                self._result_image(seen, story, data.get("imageUrl"), moment_of(message.exchange), hooked=hooked)
+                self._result_image(seen, story, data.get("imageUrl"), message.exchange, hooked=hooked)
             self._compare(seen, story, message, value, hooked=hooked)
 
     def _move(self, seen: _Seen, story: _Story, state: str, job_id: str, now: Moment, *, hooked: bool) -> None:
@@ -252,13 +252,13 @@ class JobBook:
             words = f"expected an image at {self._image_hosts[0]}, got one at {parts.hostname}"
             self._say(seen, "job/image-host", words, "data", "imageUrl", fact=_IMAGES)
 
-    def _result_image(self, seen: _Seen, story: _Story, url: object, now: Moment, *, hooked: bool) -> None:
+    def _result_image(self, seen: _Seen, story: _Story, url: object, exchange: Exchange, *, hooked: bool) -> None:
         if not isinstance(url, str):
             return
         first = story.images.get(hooked)
         if first is None:
             story.images[hooked] = url
-            self._ended_at.setdefault(url, now)
+            self._ended_at.setdefault(url, moment_of(exchange))
             self._keep(story, len(url))
         elif first != url and not hooked:
             self._say(seen, "job/result", "expected the image of the first fetch", "data", "imageUrl", example=url)

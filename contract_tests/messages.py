@@ -95,11 +95,13 @@ def _json(body: bytes) -> Any:
 
 
 def _fields(exchange: Exchange, target: Target) -> dict[str, Any] | None:
-    sent = _from_parts(exchange.parts) if exchange.parts is not None else _from_body(exchange, not target.query)
+    if exchange.parts is None and not target.query:
+        return _from_body(exchange, alone=True)
+    sent = _from_parts(exchange.parts) if exchange.parts is not None else _from_body(exchange, alone=not target.query)
     return {**dict(target.query), **sent} if target.query and sent is not None else sent
 
 
-def _from_body(exchange: Exchange, alone: bool) -> dict[str, Any] | None:
+def _from_body(exchange: Exchange, *, alone: bool) -> dict[str, Any] | None:
     body = exchange.request_body
     if not body:
         return None if alone and exchange.method == "POST" else {}
@@ -152,18 +154,19 @@ class MessageCheck:
 
     def notes(self, message: Parsed) -> list[Note]:
         """Return what does not fit."""
-        return [] if self._is_ordinary(message) else self._looked_at(message)
+        return [] if self.is_ordinary(message) else self._looked_at(message)
 
-    def _is_ordinary(self, message: Parsed) -> bool:
+    def is_ordinary(self, message: Parsed) -> bool:
         """Whether it is a call that was accepted, and fits. That is not all that may be, but most, and quick to see."""
+        exchange, request, response = message.exchange, message.request, message.response
         kinds = self._kinds.get(message.endpoint)
         return (
             kinds is not None
-            and message.exchange.status == 200
-            and type(message.response) is dict
-            and _says_json(message.exchange.response_headers.get("content-type"))
-            and kinds[1].knows(message.response)
-            and (message.request is None or kinds[0].accepts(message.request))
+            and exchange.status == 200
+            and type(response) is dict
+            and _says_json(exchange.response_headers.get("content-type"))
+            and kinds[1].knows(response)
+            and (request is None or kinds[0].accepts(request))
         )
 
     def _looked_at(self, message: Parsed) -> list[Note]:

@@ -38,10 +38,14 @@ class Moment(NamedTuple):
         return later.began - self.ended
 
 
+_new = tuple.__new__
+
+
 def moment_of(exchange: Exchange) -> Moment:
     """Return when an exchange was answered."""
     began = exchange.at
-    return Moment(exchange.place.file, began, None if began is None else began + (exchange.elapsed or 0.0))
+    # Half the price of calling the class, on the way of most messages.
+    return _new(Moment, (exchange.place.file, began, None if began is None else began + (exchange.elapsed or 0.0)))
 
 
 def are_two(one: Moment, other: Moment) -> bool:

@@ -222,14 +222,19 @@ class SentSecrets:
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
+        self._harmless: set[str] = set()
 
     def note(self, exchange: Exchange) -> None:
         """Take in the secrets of an exchange. This is on the way of every message."""
         seen = self._seen
         if len(seen) < self.MOST:
-            for name, value in exchange.request_headers.items():
-                if value not in seen and is_secret(name):
-                    seen.update(of_header(name, value))
+            headers = exchange.request_headers
+            for name in headers.keys() - self._harmless:
+                if is_secret(name):
+                    if headers[name] not in seen:
+                        seen.update(of_header(name, headers[name]))
+                elif len(self._harmless) < self.MOST:
+                    self._harmless.add(name)
             if "?" in exchange.url or "@" in exchange.url:
                 seen.update(of_urls(bytes_of(exchange.url)))
 
