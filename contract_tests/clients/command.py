@@ -84,12 +84,22 @@ def test_client(
     timelines: bool,
     **running: Any,
 ) -> None:
-    """
+    r"""
     Find out what a client of the API does wrong: a verdict, and the smallest scenario that shows each fault.
 
     CLIENT is a function of Python, my_module:generate or path/to/file.py:generate, that takes (base_url, api_key,
-    prompt) and returns an image's bytes, URL or path, or raises. It is run in virtual time. A COMMAND in any language
-    stands after --. Exit codes: 0 all MUST hold, 1 one does not, 2 usage, 3 the client never called.
+    prompt) and returns an image's bytes, URL or path, or raises. It is run in virtual time.
+
+    COMMAND is a client in any language. {base_url}, {api_key}, {prompt}, {mode}, {image}, {hook_url} and {out} are
+    filled in, and are in its environment, too: FLUXMOCK_BASE_URL, TT_API_KEY, FLUXMOCK_PROMPT and so on. It exits with
+    0 when it has the image, whose URL or path is its last line of output or which it wrote to {out}.
+
+    \b
+    fluxmock test-client client.py:generate
+    fluxmock test-client -- node client.mjs {base_url} {api_key} {prompt}
+    fluxmock test-client --driver -- python3 driver.py
+
+    Exit codes: 0 all MUST hold, 1 one does not, 2 usage, 3 the client never called.
     """
     from contract_tests.clients.check import PROFILES, Plan
     from contract_tests.clients.verdict import Exit
@@ -211,9 +221,11 @@ def _replay_command(scenario: Path, command: tuple[str, ...], policy: Policy, ru
     from contract_tests.clients.process.check import Running
     from contract_tests.clients.process.processes import UnusableCommand
     from contract_tests.clients.process.replaying import replay_command
+    from contract_tests.clients.process.signals import ended_by_signals
 
     try:
-        return replay_command(scenario, Running(command, **running), policy)
+        with ended_by_signals() as stop:
+            return replay_command(scenario, Running(command, stop=stop, **running), policy)
     except (UnusableCommand, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
@@ -235,9 +247,11 @@ def _check_command(
 ) -> Verdict:
     from contract_tests.clients.process.check import check_command
     from contract_tests.clients.process.processes import UnusableCommand
+    from contract_tests.clients.process.signals import ended_by_signals
 
     try:
-        return check_command(command, plan=plan, progress=progress, **running)
+        with ended_by_signals() as stop:
+            return check_command(command, plan=plan, progress=progress, stop=stop, **running)
     except (UnusableCommand, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
@@ -265,7 +279,11 @@ def _words(
 
 def _given(options: Mapping[str, object]) -> tuple[str, ...]:
     """Return options as words; one that is True stands alone, and None is none."""
-    given = [(name,) if value is True else (name, str(value)) for name, value in options.items() if value is not None]
+    given = [
+        (name,) if value is True else (name, f"{value:g}" if isinstance(value, float) else str(value))
+        for name, value in options.items()
+        if value is not None
+    ]
     return tuple(word for words in given for word in words)
 
 

@@ -39,6 +39,17 @@ class WithCommand(click.Command):
         pieces = super().collect_usage_pieces(ctx)
         return ["CLIENT | -- COMMAND..." if piece == "[CLIENT]" else piece for piece in pieces]
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help on the options, by what they are for."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                sections.setdefault(_SECTIONS.get(parameter.name or "", "Options"), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
 
 def ids(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Return ids of properties, which may be written with commas."""
@@ -72,23 +83,36 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _RUNNING = (
-    click.option("--driver", is_flag=True, help="COMMAND: it stays, and takes a line of JSON for each call."),
+    click.option("--driver", is_flag=True, help="It stays, and takes a line of JSON for each call."),
+    click.option(
+        "--edits",
+        is_flag=True,
+        help="It can edit a picture, whose path it is told; one with {image} in its arguments need not say so.",
+    ),
+    click.option(
+        "--hook-url",
+        metavar="URL",
+        help="Where its receiver of webhooks listens, if that is not for itself to say when it submits.",
+    ),
     click.option(
         "--timeout",
         type=click.FloatRange(0.001),
         metavar="SECONDS",
-        help="COMMAND: real seconds after which it is ended.",
+        help="Real seconds after which it is ended.  [default: 20]",
     ),
-    click.option("--workers", type=click.IntRange(1), metavar="N", help="COMMAND: how many run at once."),
+    click.option("--workers", type=click.IntRange(1), metavar="N", help="How many run at once.  [default: 16]"),
     click.option(
         "--speed",
         type=click.FloatRange(0.001),
         metavar="X",
-        help="COMMAND: its seconds in a real one; it is told by FLUXMOCK_SPEED.",
+        help="Its seconds in a real one; it is told by FLUXMOCK_SPEED.  [default: 1]",
     ),
-    click.option("--faketime", is_flag=True, help="COMMAND: let libfaketime speed its clock up, so it need not know."),
-    click.option("--hook-url", metavar="URL", help="COMMAND: where its receiver of webhooks listens."),
+    click.option("--faketime", is_flag=True, help="Let libfaketime speed its clock up, so that it need not know."),
 )
+_SECTIONS = {
+    **dict.fromkeys(("driver", "edits", "hook_url", "timeout", "workers", "speed", "faketime"), "Of a COMMAND"),
+    **dict.fromkeys(("receiver", "write_regression"), "Of a CLIENT of Python"),
+}
 
 
 def running_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,7 +25,7 @@ from contract_tests.clients.process.asking import Wish
 from contract_tests.clients.process.check import check_command
 from contract_tests.clients.process.endings import careful
 from contract_tests.clients.process.play import Player, Stage
-from contract_tests.clients.process.processes import UnusableCommand
+from contract_tests.clients.process.processes import Stop, UnusableCommand
 from contract_tests.clients.process.programs import Program
 from contract_tests.clients.properties.base import NOT_EXERCISED, PASSED, Grade, Judgement, Policy, failed, properties
 from contract_tests.clients.story import Ending, Story
@@ -257,7 +257,7 @@ def test_placeholders_and_environment_say_the_same(tmp_path: Path) -> None:
     program = Program(argv, {}, 20.0)
     folder = tmp_path / "call"
     folder.mkdir()
-    said = program.call(wish, folder, threading.Event())
+    said = program.call(wish, folder, Stop(threading.Event()))
     program.close()
     assert said.error == ""
     assert (said.ending, said.image) == (Ending.RETURNED, b"of a cat")
@@ -266,7 +266,7 @@ def test_placeholders_and_environment_say_the_same(tmp_path: Path) -> None:
 def test_the_last_line_may_be_a_path_in_the_folder_where_it_ran(tmp_path: Path) -> None:
     wish = Wish("http://x", "key", "a cat", "flux1-dev", "", "", str(tmp_path / "out"))
     program = Program(["sh", "-c", "printf bytes >cat.webp; echo all done; echo cat.webp; echo"], {}, 20.0)
-    said = program.call(wish, tmp_path, threading.Event())
+    said = program.call(wish, tmp_path, Stop(threading.Event()))
     program.close()
     assert (said.ending, said.value, said.image) == (Ending.RETURNED, "cat.webp", b"bytes")
 

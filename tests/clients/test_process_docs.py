@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from contract_tests.clients.directives.base import ORIGINS
 from contract_tests.clients.process.asking import VARIABLES
 from contract_tests.clients.process.check import TIMEOUT, WORKERS
 from contract_tests.clients.process.play import PACE
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "clients-any-language.md").read_text("utf-8")
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-CLIENT, COMMAND, WITH_DRIVER = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-(DRIVER,) = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
+CLIENT, COMMAND, WITH_DRIVER, WITH_EDITS, WITH_HOOKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+DRIVER, HOOKED = re.findall(r"```py\n(.*?)```", PAGE, re.DOTALL)
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -43,10 +44,27 @@ def test_the_driver_passes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_driver_that_does_no_edits_when_it_is_asked_to_exercises_nothing(tmp_path: Path) -> None:
+    (tmp_path / "driver.py").write_text(DRIVER, "utf-8")
+    done = run(WITH_EDITS, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "- C49 MUST   multipart is well formed (not exercised" in done.stdout
+
+
+def test_the_receiver_that_believes_anybody_is_found_out(tmp_path: Path) -> None:
+    (tmp_path / "hooked.py").write_text(HOOKED, "utf-8")
+    done = run(WITH_HOOKS, tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "✗ C41 MUST   forged webhooks do nothing" in done.stdout
+    assert ".fluxmock.test, as a forged webhook said" in " ".join(done.stdout.split())
+
+
 def test_the_page_says_what_is_so() -> None:
     table = dict(re.findall(r"^\| `\{(\w+)\}` \| `(\w+)` \|", PAGE, re.MULTILINE))
     assert table == VARIABLES
     assert f"After {TIMEOUT:g} real seconds" in PAGE
     assert f"{WORKERS} clients run at once" in PAGE
+    assert ORIGINS["api"] in PAGE
+    assert ORIGINS["images"] in PAGE
     assert PACE == 20
     assert "a twentieth of the time" in PAGE

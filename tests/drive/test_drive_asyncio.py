@@ -12,25 +12,13 @@ from contextlib import asynccontextmanager
 import aiohttp
 import httpx
 import pytest
+from driving import ETERNAL, TEN_HOURS, Serve, control
 
-from mock_server.control import TenantControl
 from mock_server.drive import turns
-from mock_server.hooks.deliverer import RecordingDeliverer
-from mock_server.serving import Server
-from mock_server.settings import Settings
-from mock_server.world import World
 
 pytestmark = pytest.mark.asyncio
 
-Serve = Callable[..., Server]
 Poll = Callable[[Callable[[], Awaitable[str]]], Awaitable[None]]
-
-ETERNAL = {"name": "eternal", "rules": [{"on": "job", "then": {"run_seconds": 86_000}}]}
-TEN_HOURS = 36_000
-
-
-def control(clock: str = "frozen") -> TenantControl:
-    return TenantControl(World(Settings.of(clock=clock), deliverer=RecordingDeliverer()), "k")
 
 
 @asynccontextmanager
@@ -150,7 +138,7 @@ async def test_a_deadline_comes_before_a_sleep_that_ends_with_it() -> None:
 
 @pytest.mark.parametrize("clock", ["frozen", "auto"])
 async def test_a_deadline_is_met_whoever_moves_the_clock(clock: str) -> None:
-    tenant = control(clock)
+    tenant = control(clock=clock)
 
     async def wait_in_vain() -> None:
         async with asyncio.timeout(TEN_HOURS / 2):

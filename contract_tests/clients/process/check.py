@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,11 +16,12 @@ from contract_tests.clients.explore import Exploration, Explorer, Finding
 from contract_tests.clients.process.asking import placeholders
 from contract_tests.clients.process.endings import careful
 from contract_tests.clients.process.fast import faketime_variables
+from contract_tests.clients.process.naming import printable, told, told_verdict
 from contract_tests.clients.process.play import PACE, Player, Stage
 from contract_tests.clients.process.processes import UnusableCommand
 from contract_tests.clients.process.programs import Client, Driver, Program
 from contract_tests.clients.properties.base import explorable
-from contract_tests.clients.story import Story
+from contract_tests.clients.story import Ending, Story
 from contract_tests.clients.verdict import Verdict, verdict_of
 from mock_server.hooks.rules import parse_hook_url
 
@@ -47,6 +49,7 @@ def check_command(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> Verdict:
     """
     Find out what a client of the API does wrong that is a command, over real sockets and in real time.
@@ -66,19 +69,22 @@ def check_command(
             which has to divide its pauses and time limits by it.
         faketime: have libfaketime speed the client's clock up, so that it need not know.
         hook_url: where the client's receiver of webhooks listens. Without it a URL is told to clients with
-            `{hook_url}` among the arguments; nothing is sent there.
-        edits: whether the client can be asked to edit a picture; by default those with `{image}` in their arguments.
+            `{hook_url}` among the arguments; nothing is sent there. A client that names a receiver of its own when it
+            submits gets its webhooks there.
+        edits: whether the client can be asked to edit a picture; by default, if `{image}` is in its arguments.
         env: more environment variables for it.
         cwd: where it runs; by default an empty temporary folder. Files that are named in `argv` are found from here
             all the same.
         progress: told after each scenario how many there have been, of how many.
+        stop: ends all clients at once when somebody sets it.
 
     Raises:
+        Stopped: `stop` was set.
         UnusableCommand: it cannot be run, or a driver does not keep to the protocol; or there is no libfaketime.
         ValueError: an argument is unusable, or the plan names a property that there is not.
     """
     plan = plan or Plan()
-    running = Running(argv, driver, timeout, workers, speed, faketime, hook_url, edits, env or {}, cwd)
+    running = Running(argv, driver, timeout, workers, speed, faketime, hook_url, edits, env or {}, cwd, stop)
     properties = plan.chosen()
     with playing_command(running, plan) as (player, stage):
         story = player.play(())
@@ -89,14 +95,14 @@ def check_command(
             return verdict_of(Exploration({one.id: Finding(one) for one in properties}))
         explorer = Explorer(
             player.play,
-            [careful(one) for one in explorable(properties, hooks=stage.offers_hooks, edits=stage.edits)],
+            [careful(one) for one in explorable(properties, hooks=_takes_hooks(story), edits=stage.edits)],
             plan.policy,
             seed=plan.seed,
             confirm=_CONFIRM,
             progress=lambda done: progress(done, plan.examples) if progress else None,
             play_many=player.play_many,
         )
-        return verdict_of(explorer.run(plan.examples))
+        return told_verdict(verdict_of(explorer.run(plan.examples)))
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class Running:
     edits: bool | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
+    stop: threading.Event | None = None
 
 
 @contextmanager
@@ -124,7 +131,10 @@ def playing_command(running: Running, plan: Plan) -> Iterator[tuple[Player, Stag
         if not 0 < value < math.inf:
             raise ValueError(f"expected {name} above 0, got {value}")
     if running.hook_url is not None:
-        parse_hook_url(running.hook_url)
+        try:
+            parse_hook_url(running.hook_url)
+        except ValueError as problem:
+            raise ValueError(f"expected the URL of a receiver, got {running.hook_url!r}: {problem}") from None
     mentioned = placeholders(running.argv)
     variables = {"FLUXMOCK_SPEED": f"{1.0 if running.faketime else running.speed:g}", **running.env}
     if running.faketime:
@@ -142,19 +152,30 @@ def playing_command(running: Running, plan: Plan) -> Iterator[tuple[Player, Stag
         edits="image" in mentioned if running.edits is None else running.edits,
         offers_hooks=running.hook_url is not None or "hook_url" in mentioned,
         hook_url=running.hook_url or "",
+        hook_seconds=plan.policy.hook_seconds,
         workers=running.workers,
     )
-    with Player(make, stage) as player:
+    with Player(make, stage, running.stop) as player:
         yield player, stage
 
 
+def _takes_hooks(story: Story) -> bool:
+    """Whether webhooks are of the client's business: it was told where to have them sent, or knows that by itself."""
+    return story.intent.hook_url is not None or any(job.order.hook_url for job in story.jobs)
+
+
 def _tell_never_called(argv: Sequence[str], story: Story) -> None:
-    outcome = story.outcome
+    outcome = told(story).outcome
+    ended = {
+        Ending.RETURNED: "it said that it has the image",
+        Ending.FAILED: f"it reported failure ({printable(outcome.error)})",
+        Ending.HUNG: outcome.error,
+    }
+    printed = printable(outcome.output.strip())
     _log.warning(
-        "%s never called %s: it %s%s\n%s",
+        "%s never called the API, whose address is {base_url} in its arguments and FLUXMOCK_BASE_URL in its "
+        "environment: %s, and printed %s",
         argv[0],
-        story.origins["api"],
-        outcome.ending.value,
-        f" ({outcome.error})" if outcome.error else "",
-        outcome.output[-_SHOWN:],
+        ended[outcome.ending],
+        f"this:\n{printed[-_SHOWN:]}" if printed else "nothing",
     )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import queue
 import tempfile
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from contract_tests.clients.directives.base import Directive, scenario_of
 from contract_tests.clients.intents import intents_for
 from contract_tests.clients.process.asking import Wish
 from contract_tests.clients.process.capture import Capture, note_entry
+from contract_tests.clients.process.processes import Stop, Stopped
 from contract_tests.clients.process.programs import Client
 from contract_tests.clients.process.servers import Loop, Servers
-from contract_tests.clients.process.webhooks import Messenger
+from contract_tests.clients.process.webhooks import Address, Mail, Messenger
 from contract_tests.clients.story import Intent, Outcome, Request, Story
 from mock_server.app import create_app
 from mock_server.clock import EPOCH
@@ -34,6 +34,7 @@ from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.world import World
 
+_T = TypeVar("_T")
 Directives = tuple[Directive, ...]
 _Wanted = tuple[Client, Intent, Path, str]
 """Who is asked for what, in which folder, and the base URL of the API."""
@@ -45,6 +46,13 @@ _KEY = "TT-API-KEY"
 _AHEAD = 3
 _PATIENCE = 2.0
 _GLANCE = 0.01
+# Seconds that the emulator gets for answers that it works on, and between two looks.
+
+_HEARING = 0.5
+# Seconds that the main thread waits at a time.
+
+_QUIET = 120.0
+# Seconds of the jobs for which receivers are watched after the client has ended, as in a simulation.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,8 @@ class Stage:
         pace: seconds of the emulated jobs in a real one: their times are as the scenario has them, but pass faster.
         edits: whether the client can be asked to edit a picture.
         offers_hooks: whether the client is told a hook URL.
-        hook_url: where its receiver listens; "" has none, and then a canary is told.
+        hook_url: where its receiver listens; with "" a canary is told, and nothing is sent there.
+        hook_seconds: how long a receiver may take to answer, in the client's seconds.
         workers: how many clients run at once.
         most_requests: after so many in one scenario a client is ended.
     """
@@ -71,6 +80,7 @@ class Stage:
     edits: bool = False
     offers_hooks: bool = False
     hook_url: str = ""
+    hook_seconds: float = 5.0
     workers: int = 16
     most_requests: int = 1500
 
@@ -82,20 +92,24 @@ class Player:
     Args:
         make: makes a client, for one call at a time.
         stage: how.
+        stop: set when all clients are to end at once.
 
     Attributes:
         troubles: what was wrong with the way in which clients said how they had ended.
         strays: requests that came too late, with the key of an earlier scenario; they are in no story.
     """
 
-    def __init__(self, make: Callable[[], Client], stage: Stage) -> None:
+    def __init__(self, make: Callable[[], Client], stage: Stage, stop: threading.Event | None = None) -> None:
         self._make = make
         self._stage = stage
         self._loop = Loop()
         self._clients: list[Client] = []
         self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
-        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._plays: Counter[str] = Counter()
         self._keys: set[str] = set()
+        self._pools: list[ThreadPoolExecutor] = []
+        self._stop = stop or threading.Event()
         self.troubles: list[str] = []
         self.strays = 0
 
@@ -108,7 +122,7 @@ class Player:
             images="plain",
             journal=10,
         )
-        self._messenger = Messenger(stage.hook_url)
+        self._messenger = Messenger(self._loop.later)
         self._world = World(settings, deliverer=self._messenger, observer=note_entry)
         self._app = create_app(world=self._world)
         self._loop.__enter__()
@@ -117,6 +131,10 @@ class Player:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            self._stop.set()
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
         for client in self._clients:
             client.close()
         self._loop.__exit__(kind, error, trace)
@@ -128,16 +146,21 @@ class Player:
         # threads of its own, for to see a failure again must not wait for scenarios that nobody has asked for yet.
         ahead = _AHEAD * self._stage.workers
         threads = ThreadPoolExecutor(self._stage.workers, thread_name_prefix="fluxmock-client")
+        self._pools.append(threads)
         try:
             under_way: deque[Future[Story]] = deque()
             for directives in scenarios:
                 under_way.append(threads.submit(self.play, directives))
                 if len(under_way) >= ahead:
-                    yield under_way.popleft().result()
+                    yield _result(under_way.popleft())
             while under_way:
-                yield under_way.popleft().result()
+                yield _result(under_way.popleft())
+        except BaseException:  # such as Ctrl-C: nobody wants to wait for clients that hang
+            self._stop.set()
+            raise
         finally:
             threads.shutdown(cancel_futures=True)
+            self._pools.remove(threads)
 
     def play(self, directives: Sequence[Directive]) -> Story:
         """
@@ -145,16 +168,21 @@ class Player:
 
         Raises:
             UnusableCommand: the client cannot be run.
+            Stopped: all clients are to end.
         """
-        stage = self._stage
-        stop = threading.Event()
-        capture = Capture(speed=stage.speed, pace=stage.pace, most=stage.most_requests, overrun=stop.set)
+        if self._stop.is_set():
+            raise Stopped
+        stage, stop = self._stage, Stop(self._stop)
         with ExitStack() as stack:
+            capture = Capture(speed=stage.speed, pace=stage.pace, most=stage.most_requests, overrun=stop.set)
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="fluxmock-", ignore_cleanup_errors=True))
             servers = stack.enter_context(Servers(self._loop, self._app, capture))
             intents = self._intents(directives, servers)
             tenant = self._stage_scenario(directives, intents[0].api_key, servers)
             stack.callback(self._world.forget, intents[0].api_key)
+            address = Address(servers.urls["hooks"], stage.hook_url, servers.instead)
+            forged = [name for directive in directives for name in directive.forged]
+            mail = stack.enter_context(self._messenger.attending(tenant, capture, address, forged))
             clients = [stack.enter_context(self._lent()) for _ in intents]
             began = tenant.clock.now()
             capture.begin()
@@ -163,23 +191,31 @@ class Player:
                 for number, (client, intent) in enumerate(zip(clients, intents, strict=True), start=1)
             ]
             outcomes = self._ask(wanted, capture, stop)
-            self._listen(max(client.quiet_seconds for client in clients), capture)
+            quiet_from = max(outcome.at for outcome in outcomes)
+            self._listen(max(client.quiet_seconds for client in clients), capture, mail, stop)
             for client in clients:
                 client.tidy()
             watched_until = capture.now()
+            if self._stop.is_set():
+                raise Stopped
             jobs = tenant.current_jobs()
             spent = tenant.store.balances[Account.SPENT] + tenant.store.balances[Account.RESERVED]
+        requests = self._own(capture.requests(), intents[0].api_key)
         return Story(
             directives=tuple(directives),
             contract=stage.contract,
             intents=intents,
             outcomes=outcomes,
-            requests=self._own(capture.requests(), intents[0].api_key),
+            requests=requests,
             connections=capture.connections(),
-            hooks=self._messenger.calls_of({job.id for job in jobs}, capture),
+            hooks=mail.calls(
+                alive_at=max((one.at for one in requests), default=0.0),
+                ended_at=quiet_from,
+                hook_seconds=stage.hook_seconds,
+            ),
             jobs=tuple(self._on_the_clients_clock(job, began) for job in jobs),
             spent=spent,
-            quiet_from=max(outcome.at for outcome in outcomes),
+            quiet_from=quiet_from,
             watched_until=watched_until,
             origins=servers.urls,
         )
@@ -202,9 +238,12 @@ class Player:
         stage = self._stage
         hook_url = (stage.hook_url or f"{servers.urls['hooks']}/hook") if stage.offers_hooks else None
         intents = intents_for(directives, stage.seed, hook_url=hook_url, edits=stage.edits)
-        # The same scenario may be played several times at once; each has a key, and so a world, of its own.
-        key = f"{intents[0].api_key}{next(self._numbers):04x}"
-        self._keys.add(key)
+        # The same scenario may be played several times at once; each has a key, and so a world, of its own. What else
+        # is played does not count, so that the same seed gives the same keys, and jobs of the same names.
+        with self._lock:
+            self._plays[intents[0].api_key] += 1
+            key = f"{intents[0].api_key}{self._plays[intents[0].api_key]:04x}"
+            self._keys.add(key)
         return tuple(replace(intent, api_key=key) for intent in intents)
 
     def _stage_scenario(self, directives: Sequence[Directive], key: str, servers: Servers) -> Tenant:
@@ -213,7 +252,7 @@ class Player:
         TenantControl(self._world, key).scenario(read_scenario(scenario))
         return tenant
 
-    def _ask(self, wanted: Sequence[_Wanted], capture: Capture, stop: threading.Event) -> tuple[Outcome, ...]:
+    def _ask(self, wanted: Sequence[_Wanted], capture: Capture, stop: Stop) -> tuple[Outcome, ...]:
         """Ask for all that is wanted, at the same time."""
 
         def ask(one: _Wanted) -> Outcome:
@@ -226,7 +265,11 @@ class Player:
         if len(wanted) == 1:
             return (ask(wanted[0]),)
         with ThreadPoolExecutor(len(wanted)) as threads:
-            return tuple(threads.map(ask, wanted))
+            try:
+                return tuple(map(_result, [threads.submit(ask, one) for one in wanted]))
+            except BaseException:  # such as Ctrl-C, and the block waits for the others
+                stop.set()
+                raise
 
     def _own(self, requests: tuple[Request, ...], key: str) -> tuple[Request, ...]:
         """Return the requests but for those that another scenario's client sent to a port that was once its own."""
@@ -234,13 +277,13 @@ class Player:
         self.strays += len(requests) - len(own)
         return own
 
-    @staticmethod
-    def _listen(seconds: float, capture: Capture) -> None:
-        """Listen to what the client has left behind, and until the emulator has answered it all."""
+    def _listen(self, seconds: float, capture: Capture, mail: Mail, stop: Stop) -> None:
+        """Listen to what the client has left behind, until receivers have got it all and the emulator has answered."""
         time.sleep(seconds)
-        until = time.monotonic() + _PATIENCE
-        while capture.answer_pending() and time.monotonic() < until:
-            time.sleep(_GLANCE)
+        stage = self._stage
+        patience = stage.hook_seconds / stage.speed + _GLANCE
+        _await_end_of(lambda: mail.more_to_come(patience), _QUIET / stage.pace + patience, stop)
+        _await_end_of(capture.answer_pending, _PATIENCE, Stop(self._stop))
 
     def _on_the_clients_clock(self, job: Job, began: float) -> Job:
         scale = self._stage.speed / self._stage.pace
@@ -254,6 +297,21 @@ class Player:
             started_at=None if job.started_at is None else moved(job.started_at),
             finished_at=None if job.finished_at is None else moved(job.finished_at),
         )
+
+
+def _result(future: Future[_T]) -> _T:
+    """Return what a thread returns."""
+    while not wait([future], _HEARING).done:
+        pass  # a signal that comes just before a wait begins is heard only after it
+    return future.result()
+
+
+def _await_end_of(condition: Callable[[], bool], seconds: float, stop: Stop) -> None:
+    """Wait while a condition holds, at most so many real seconds."""
+    until = time.monotonic() + seconds
+    while condition() and time.monotonic() < until:
+        if stop.wait(_GLANCE):
+            return
 
 
 def _folder(place: str, number: int) -> Path:

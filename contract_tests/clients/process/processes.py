@@ -14,10 +14,40 @@ from typing import IO
 
 _MOST_OUTPUT = 512 * 1024
 _LONGEST_PAUSE = 0.05
+_SHARED = Path("/dev/shm")  # noqa: S108 - where Linux shows shared memory
 
 
 class UnusableCommand(Exception):
     """A command cannot be used as a client; the text says what was expected, what came, and what to do."""
+
+
+class Stopped(Exception):
+    """Somebody wants all clients to end."""
+
+
+class Stop:
+    """
+    What ends the clients of one scenario early.
+
+    Args:
+        all_: set when all of all scenarios are to end.
+    """
+
+    def __init__(self, all_: threading.Event) -> None:
+        self._all = all_
+        self._own = threading.Event()
+
+    def set(self) -> None:
+        """End them."""
+        self._own.set()
+
+    def is_set(self) -> bool:
+        """Whether they are to end."""
+        return self._own.is_set() or self._all.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for some hundredths of a second at most; return whether they are to end."""
+        return self._own.wait(seconds) or self._all.is_set()
 
 
 def start(
@@ -50,7 +80,8 @@ def start(
         )  # fmt: skip
     except (OSError, ValueError) as error:
         raise UnusableCommand(
-            f"expected a command that can be run, got {argv[0]!r}: {error}; give the program's name or its whole path"
+            f"expected a command that can be run, got {argv[0]!r}: {getattr(error, 'strerror', None) or error}; "
+            "give the program's name or its whole path"
         ) from None
 
 
@@ -68,7 +99,7 @@ def exit_code(process: subprocess.Popen[bytes]) -> int | None:
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
-def await_end(process: subprocess.Popen[bytes], seconds: float, stop: threading.Event) -> int | None:
+def await_end(process: subprocess.Popen[bytes], seconds: float, stop: Stop) -> int | None:
     """Wait for a process to end, at most so many seconds or until `stop` is set; return its exit code, or None."""
     until = time.monotonic() + seconds
     pause = 0.002
@@ -87,6 +118,10 @@ def end(process: subprocess.Popen[bytes]) -> int:
                 os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
+        for name in (f"faketime_shm_{process.pid}", f"sem.faketime_sem_{process.pid}"):
+            # A process that is killed cannot take back the memory that libfaketime shares with its children.
+            with suppress(OSError):
+                (_SHARED / name).unlink(missing_ok=True)
     return process.wait()
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from contract_tests.clients.process.asking import Said, Wish, environment, placeholders, returned
 from contract_tests.clients.process.processes import (
+    Stop,
     await_end,
     end,
     exit_code,
@@ -37,7 +38,7 @@ class Client(Protocol):
     quiet_seconds: float
     """Real seconds for which is listened after a call, to what it left behind."""
 
-    def call(self, wish: Wish, folder: Path, stop: threading.Event) -> Said:
+    def call(self, wish: Wish, folder: Path, stop: Stop) -> Said:
         """
         Have it get an image.
 
@@ -79,7 +80,7 @@ class Program:
         self._cwd = cwd
         self._process: subprocess.Popen[bytes] | None = None
 
-    def call(self, wish: Wish, folder: Path, stop: threading.Event) -> Said:
+    def call(self, wish: Wish, folder: Path, stop: Stop) -> Said:
         """Run the command."""
         work = self._cwd or folder / "work"
         work.mkdir(exist_ok=True)
@@ -98,8 +99,8 @@ class Program:
         if code is None:
             return Said(Ending.HUNG, error=_cut(self._seconds, stop), output=said + complained)
         if code:
-            why = last_line(complained) or last_line(said)
-            return Said(Ending.FAILED, error=f"{exit_words(code)}: {why}", output=said + complained)
+            why = _last_words(complained) or _last_words(said)
+            return Said(Ending.FAILED, error=f"{exit_words(code)}{why}", output=said + complained)
         return returned(last_line(said), Path(wish.out), work, said + complained)
 
     def tidy(self) -> None:
@@ -143,7 +144,7 @@ class Driver:
         self._running: _Running | None = None
         self._number = 0
 
-    def call(self, wish: Wish, _folder: Path, stop: threading.Event) -> Said:
+    def call(self, wish: Wish, _folder: Path, stop: Stop) -> Said:
         """Write the line, and wait for the one that answers it."""
         if self._running is None or self._running.exit_code() is not None:
             self.close()
@@ -159,7 +160,7 @@ class Driver:
             code = running.close()
             if line is None:
                 return Said(Ending.HUNG, error=_cut(self._seconds, stop), output=output)
-            died = f"the driver died in the midst of a call ({exit_words(code)}): {last_line(output)}"
+            died = f"the driver died in the midst of a call ({exit_words(code)}){_last_words(output)}"
             trouble = _nonsense(line) if line else died
             return Said(Ending.FAILED, error=trouble, output=output, trouble=trouble)
         if not answer["ok"]:
@@ -218,7 +219,7 @@ class _Running:
                 stdin.write(json.dumps(fields).encode() + b"\n")
                 stdin.flush()
 
-    def hear(self, seconds: float, stop: threading.Event) -> bytes | None:
+    def hear(self, seconds: float, stop: Stop) -> bytes | None:
         """Return its next line; b"" when it has died, None when it is to be ended."""
         until = time.monotonic() + seconds
         while not stop.is_set() and (left := until - time.monotonic()) > 0:
@@ -266,5 +267,11 @@ def _nonsense(line: bytes) -> str:
     )
 
 
-def _cut(seconds: float, stop: threading.Event) -> str:
+def _last_words(output: str) -> str:
+    """Return how to go on after saying that a process has ended; "" if it said nothing."""
+    line = last_line(output)
+    return f": {line}" if line else ""
+
+
+def _cut(seconds: float, stop: Stop) -> str:
     return "it went on and on sending requests" if stop.is_set() else f"it was still there after {seconds:g} s"

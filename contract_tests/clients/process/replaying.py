@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from contract_tests.clients.check import Plan
 from contract_tests.clients.process.check import Running, playing_command
 from contract_tests.clients.process.endings import careful
+from contract_tests.clients.process.naming import told, told_verdict
 from contract_tests.clients.properties.base import Policy
 from contract_tests.clients.replaying import Replay, judged_by
 from contract_tests.clients.saved import read
@@ -29,4 +31,5 @@ def replay_command(scenario: Path, running: Running, policy: Policy | None = Non
     saved = read(scenario)
     plan = Plan(seed=saved.seed, contract=saved.contract, policy=policy or Policy())
     with playing_command(running, plan) as (player, _):
-        return judged_by(player.play(saved.directives), saved, plan, careful)
+        done = judged_by(player.play(saved.directives), saved, plan, careful)
+        return replace(done, verdict=told_verdict(done.verdict), story=told(done.story))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -51,6 +51,10 @@ class Loop:
     def run(self, doing: Coroutine[Any, Any, _T]) -> _T:
         """Have a coroutine run there, and return what it returns."""
         return asyncio.run_coroutine_threadsafe(doing, self._loop).result()
+
+    def later(self, seconds: float, happen: Callable[[], object]) -> None:
+        """Let `happen` be called there in so many real seconds; it must not wait."""
+        self._loop.call_soon_threadsafe(self._loop.call_later, seconds, happen)
 
 
 class Servers:
