@@ -67,7 +67,7 @@ def test_a_benchmark_prints_its_figures_with_the_command_beside_each(name, figur
         ("cycle", "through_app:"),
         ("hooks", "function calls"),
         ("delays", "p99"),
-        ("checking", "checker.py"),
+        ("checking", "function calls"),
         ("clients", "function calls"),
         ("zoo", "function calls"),
         ("plugin", "100 passed"),
