@@ -11,7 +11,7 @@ from contract_tests.clients.directives.base import ORIGINS, Directive
 from contract_tests.clients.explore import Explorer
 from contract_tests.clients.given import Callee, PythonClient
 from contract_tests.clients.intents import intents_for
-from contract_tests.clients.properties.base import Level, Policy, Property, explorable, properties
+from contract_tests.clients.properties.base import Level, Policy, Property, explorable, named, properties
 from contract_tests.clients.simulation.run import Simulation
 from contract_tests.clients.story import Intent, Story
 from contract_tests.clients.verdict import Verdict, verdict_of
@@ -34,6 +34,7 @@ class Plan:
         only: ids of properties; () is all of the default profile.
         skip: ids of properties to leave out.
         policy: what is declared about the client.
+        play: what the server does in the one scenario that is played, beside that in which all goes well; () explores.
     """
 
     examples: int = PROFILES["default"]
@@ -42,20 +43,17 @@ class Plan:
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     policy: Policy = Policy()
+    play: tuple[Directive, ...] = ()
 
     def chosen(self) -> list[Property]:
         """Return the properties to judge; ValueError for an id that there is not."""
-        known = properties()
-        for name in (*self.only, *self.skip):
-            if name not in known:
-                raise ValueError(f"expected properties out of {', '.join(known)}, got {name!r}")
-        if self.only:
-            return [known[name] for name in known if name in self.only and name not in self.skip]
-        return [
+        only, skipped = named(self.only), named(self.skip)
+        usual = [
             one
-            for one in known.values()
-            if one.id not in self.skip and one.default and (one.level is not Level.POLICY or self.policy.max_in_flight)
+            for one in properties().values()
+            if one.default and (one.level is not Level.POLICY or self.policy.max_in_flight is not None)
         ]
+        return [one for one in only or usual if one not in skipped]
 
 
 def check_client(
@@ -90,7 +88,7 @@ def check_client(
             progress=lambda done: progress(done, plan.examples) if progress else None,
             unending=play.hurry,
         )
-        return verdict_of(explorer.run(plan.examples))
+        return verdict_of(explorer.run(plan.examples, plan.play))
 
 
 @contextmanager
@@ -98,11 +96,11 @@ def playing(client: PythonClient, plan: Plan, receiver: App | None = None) -> It
     """Return what plays scenarios to a client; the arguments and errors are those of `check_client`."""
     callee = Callee(client)
     hook_url = f"{ORIGINS['hooks']}/hook" if receiver is not None else None
-    edits = callee.takes("image")
+    edits, mode = callee.takes("image"), callee.names("mode")
     with Simulation(
         callee, contract=plan.contract, receiver=receiver, seed=plan.seed, seconds=plan.policy.patience
     ) as simulation:
-        yield Player(simulation, partial(intents_for, seed=plan.seed, hook_url=hook_url, edits=edits))
+        yield Player(simulation, partial(intents_for, seed=plan.seed, hook_url=hook_url, edits=edits, mode=mode))
 
 
 class Player:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     help="How many scenarios to play: 40, 250 or 2,500.",
 )
 @click.option("--property", "only", multiple=True, callback=ids, metavar="ID", help="Only this property; repeatable.")
+@click.option(
+    "--play", multiple=True, metavar="NAME", help="Only the scenario of that name; repeatable, as in reports."
+)
 @click.option("--skip", multiple=True, callback=ids, metavar="ID", help="Not this property; repeatable.")
 @click.option(
     "--contract",
@@ -73,6 +77,7 @@ def test_client(
     seed: int,
     profile: str,
     only: tuple[str, ...],
+    play: tuple[str, ...],
     skip: tuple[str, ...],
     contract: str,
     save_scenarios: Path | None,
@@ -99,9 +104,10 @@ def test_client(
     fluxmock test-client -- node client.mjs {base_url} {api_key} {prompt}
     fluxmock test-client --driver -- python3 driver.py
 
-    Exit codes: 0 all MUST hold, 1 one does not, 2 usage, 3 the client never called.
+    Exit codes: 0 all MUST hold, 1 one does not, 2 usage, 3 nothing is known.
     """
     from contract_tests.clients.check import PROFILES, Plan
+    from contract_tests.clients.named import directive_of
     from contract_tests.clients.verdict import Exit
 
     command: tuple[str, ...] | None = ctx.meta["command"]
@@ -114,6 +120,7 @@ def test_client(
     running = said(running, command, ctx)
     plan = Plan(examples or PROFILES[profile], seed, contract, only, skip, declared_in(policy_file))
     try:
+        plan = replace(plan, play=tuple(directive_of(word) for word in play))
         plan.chosen()
     except ValueError as error:
         raise click.UsageError(str(error), ctx) from None

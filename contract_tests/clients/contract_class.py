@@ -60,10 +60,16 @@ class ClientContract:
         return cast("Verdict", explored)
 
     def test_the_client_calls_the_api(self) -> None:
-        """A client that never calls is not known to be good."""
+        """A client that never calls is not known to be good, nor is one of which nothing was seen."""
         verdict = self.verdict()
-        if verdict.exit_code is Exit.NEVER_CALLED:
+        if verdict.exit_code is Exit.UNKNOWN:
             pytest.fail(headline(verdict, _context(type(self))), pytrace=False)
+
+    def test_the_client_works_when_all_goes_well(self) -> None:
+        """A client that has no image even then is not known to be good, whatever it does about troubles."""
+        works = self.verdict().works
+        if works is not None and works.result is Result.FAIL:
+            pytest.fail(failure(works, _context(type(self))), pytrace=False)
 
 
 def _client_of(cls: type[ClientContract]) -> PythonClient:

@@ -49,7 +49,10 @@ def policy_of(found: object, where: str) -> Policy:
             problems.append(f"{where}: {name}: expected {_words(hints[name])}, got {value!r}")
     if problems:
         raise SettingsError("\n".join(problems))
-    return Policy(**found)
+    try:
+        return Policy(**found)
+    except ValueError as error:
+        raise SettingsError(f"{where}: {error}") from None
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -17,6 +17,11 @@ from contract_tests.clients.story import Ending, Story
 _PLAINER = 3
 # Plainer directives that are tried in place of one: the menu begins with the plainest.
 
+_LONG = 200
+_LONG_SHARE = 10
+# Calls of a story that is long; and how many of such calls there may be for each example of the exploration. Then what
+# is known to make long stories is left out: a client that polls on for a quarter of an hour does so every time.
+
 Directives = tuple[Directive, ...]
 Play = Callable[[Directives], Story]
 """Plays a scenario that is made of directives to the client."""
@@ -103,12 +108,23 @@ class Explorer:
         self._progress = progress
         self._unending = unending
         self._replays: dict[str, Story] = {}
+        # Families of which a directive alone made a story long; "" when it was long where all went well.
+        self._long: set[str] = set()
+        self._long_calls = 0
+        self._most_long_calls = 0
         self._families: frozenset[Family] = frozenset().union(*(one.families for one in properties))
         self.found = Exploration({one.id: Finding(one) for one in properties})
 
-    def run(self, examples: int) -> Exploration:
-        """Play `examples` scenarios: one in which all goes well, the menu, and then what Hypothesis draws."""
-        for story in self._play_many(self._scenarios(examples)):
+    def run(self, examples: int, given: Directives = ()) -> Exploration:
+        """
+        Play one scenario in which all goes well, and then the menu and what Hypothesis draws.
+
+        Args:
+            examples: how many scenarios in all.
+            given: the one to play after the first, in place of all others.
+        """
+        self._most_long_calls = _LONG_SHARE * examples
+        for story in self._play_many([(), given] if given else self._scenarios(examples)):
             self._weigh(tuple(story.directives), story)
         if self.found.examples < examples:  # some were left out, since they could tell nothing new
             self._progress(examples)
@@ -131,6 +147,8 @@ class Explorer:
     def _may_tell(self, directives: Directives) -> bool:
         """Whether a scenario can still show something new: not if all that it is about has failed already."""
         families = {directive.family for directive in directives}
+        if self._long_calls > self._most_long_calls and ("" in self._long or families & self._long):
+            return False
         about = [one for one in self._properties if one.families & families]
         return not about or any(self.found.findings[one.id].judgement is None for one in about)
 
@@ -140,6 +158,8 @@ class Explorer:
         found.requests += len(story.requests)
         met.note(story, found.met)
         self._replays.clear()
+        if self._count_long(story) and len(directives) < 2:
+            self._long.add(directives[0].family if directives else "")
         for one in self._properties:
             finding = found.findings[one.id]
             if finding.judgement is not None:
@@ -153,6 +173,12 @@ class Explorer:
         if story.outcome.ending is Ending.HUNG and self._never_ends(story):
             self._unending()
         self._progress(found.examples)
+
+    def _count_long(self, story: Story) -> bool:
+        """Return whether a story is long, and count its calls if it is."""
+        calls = len(story.requests)
+        self._long_calls += calls if calls > _LONG else 0
+        return calls > _LONG
 
     def _never_ends(self, story: Story) -> bool:
         """Whether it is settled that the client goes on for ever: by C10, or, if that is not looked for, by a story."""
@@ -189,6 +215,7 @@ class Explorer:
         key = repr(directives)
         if key not in self._replays:
             self._replays[key] = self._play(directives)
+            self._count_long(self._replays[key])
             self.found.replays += 1
         return self._replays[key]
 

@@ -16,6 +16,11 @@ PythonClient = Callable[..., Any]
 Options are passed as it takes them: `mode`, `image` (path of a file to edit), `hook_url`."""
 
 
+_GIVEN = ("base_url", "api_key", "prompt")
+_OPTIONS = ("mode", "image", "hook_url")
+_EXPECTED = "a function (base_url, api_key, prompt, **options)"
+
+
 class UnusableClient(TypeError):
     """What was given cannot be called as a client is; the text says what was expected."""
 
@@ -28,29 +33,31 @@ class Callee:
         client: the function.
 
     Raises:
-        UnusableClient: it does not take base_url, api_key and prompt.
+        UnusableClient: it does not take base_url, api_key and prompt, wants more than these and the options, or is a
+            generator function.
     """
 
     def __init__(self, client: PythonClient) -> None:
         try:
-            parameters = inspect.signature(client).parameters
+            signature = inspect.signature(client)
         except (TypeError, ValueError):
-            raise UnusableClient(
-                f"expected a function (base_url, api_key, prompt, **options), got {client!r}"
-            ) from None
-        kinds = {parameter.kind for parameter in parameters.values()}
-        self._takes_all = inspect.Parameter.VAR_KEYWORD in kinds
+            raise UnusableClient(f"expected {_EXPECTED}, got {client!r}") from None
+        parameters = signature.parameters
+        if _yields(client):
+            raise UnusableClient(f"expected {_EXPECTED} that returns the image, got a generator function: it yields")
+        self._takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
         self._names = frozenset(parameters)
-        missing = (
-            [] if self._takes_all else [name for name in ("base_url", "api_key", "prompt") if name not in parameters]
-        )
-        if missing and len(parameters) < 3:
-            raise UnusableClient(
-                f"expected a function (base_url, api_key, prompt, **options), got one that takes "
-                f"({', '.join(parameters) or 'nothing'})"
-            )
-        self._by_place = bool(missing)
+        self._by_place = not self._takes_all and not self._names.issuperset(_GIVEN)
         self._client = client
+        options = dict.fromkeys(name for name in _OPTIONS if self.takes(name))
+        try:
+            if self._by_place:
+                signature.bind(*_GIVEN, **options)
+            else:
+                signature.bind(**dict.fromkeys(_GIVEN), **options)
+        except TypeError as error:
+            takes = ", ".join(parameters) or "nothing"
+            raise UnusableClient(f"expected {_EXPECTED}, got one that takes ({takes}): {error}") from None
 
     @property
     def is_async(self) -> bool:
@@ -61,6 +68,10 @@ class Callee:
     def takes(self, option: str) -> bool:
         """Whether it takes an option of that name."""
         return self._takes_all or option in self._names
+
+    def names(self, option: str) -> bool:
+        """Whether it has a parameter of that name, so that it knows of the option."""
+        return option in self._names
 
     def __call__(self, base_url: str, intent: Intent, image: Path | None) -> object:
         """Call it, and return what it returns, or what its coroutine does; what it raises goes through."""
@@ -86,3 +97,8 @@ def image_of(value: object) -> bytes | None:
         return Path(value).read_bytes()
     except (OSError, ValueError):  # a URL, say
         return None
+
+
+def _yields(client: PythonClient) -> bool:
+    called = [client, getattr(client, "__call__", None)]  # noqa: B004 - a method, not whether it can be called
+    return any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in called)

@@ -16,7 +16,7 @@ _HARD_TO_SEND = b"Comment\0\r\n--boundary--\r\n\r\n\xff\xfe \x1a%0D%0A\n"
 
 
 def intents_for(
-    directives: Sequence[Directive], seed: int, *, hook_url: str | None = None, edits: bool = False
+    directives: Sequence[Directive], seed: int, *, hook_url: str | None = None, edits: bool = False, mode: bool = False
 ) -> tuple[Intent, ...]:
     """
     Return what is wanted in the scenario of `directives`: mostly one image.
@@ -26,6 +26,7 @@ def intents_for(
         seed: of the run.
         hook_url: where results are to be sent; None for nowhere.
         edits: whether the client can be asked to edit a picture.
+        mode: whether it is told the mode.
     """
     told = repr([seed, *((one.name, one.rules) for one in directives)]).encode()
     mark = hashlib.blake2b(told, digest_size=12).hexdigest()
@@ -37,6 +38,7 @@ def intents_for(
             f"fm-{mark}",
             prompt if count == 1 else f"{prompt}, the {number}. of {count}",
             "flux1-dev",
+            mode,
             image=None if filename is None else picture(number),
             filename=filename or "cat.png",
             hook_url=hook_url,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from contract_tests.clients.properties.base import Property, properties
+from contract_tests.clients.properties.base import Property, named, properties
 from contract_tests.reports.text import wrapped
 
 _WIDTH = 100
@@ -23,11 +23,7 @@ def listed(ids: Sequence[str], format_: str) -> str:
     Raises:
         ValueError: there is no property of such an id.
     """
-    known = properties()
-    for id_ in ids:
-        if id_ not in known:
-            raise ValueError(f"expected properties out of {', '.join(known)}, got {id_!r}")
-    chosen = [known[id_] for id_ in dict.fromkeys(ids)] or list(known.values())
+    chosen = named(ids) if ids else list(properties().values())
     if format_ == "json":
         return json.dumps([_data(one) for one in chosen], indent=2) + "\n"
     if format_ == "markdown":

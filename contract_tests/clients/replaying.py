@@ -11,6 +11,7 @@ from contract_tests.clients.check import Plan, playing
 from contract_tests.clients.given import PythonClient
 from contract_tests.clients.met import note
 from contract_tests.clients.properties.base import Grade, Policy, Property, properties
+from contract_tests.clients.properties.works import WORKS
 from contract_tests.clients.references import find
 from contract_tests.clients.reports import Context
 from contract_tests.clients.reports.card import failure
@@ -102,7 +103,8 @@ def judged_by(
     met: dict[str, int] = {}
     note(story, met)
     results = tuple(_result(judged[id_], story, plan.policy) for id_ in sorted(judged))
-    return Replay(Verdict(results, 1, 0, len(story.requests), met), story, saved)
+    works = None if story.directives else _result(careful(WORKS), story, plan.policy)
+    return Replay(Verdict(results, 1, 0, len(story.requests), met, works), story, saved)
 
 
 def _result(one: Property, story: Story, policy: Policy) -> PropertyResult:

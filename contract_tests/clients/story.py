@@ -42,6 +42,7 @@ class Intent:
         api_key: the key that the client is given; nobody but the API may ever see it.
         prompt: what the image is to show.
         mode: of the API.
+        mode_told: whether the client was told the mode, so that to order another is its fault.
         image: bytes of a file to edit; None generates.
         filename: the name of that file.
         hook_url: where results are to be sent; None for nowhere.
@@ -50,6 +51,7 @@ class Intent:
     api_key: str
     prompt: str
     mode: str
+    mode_told: bool = False
     image: bytes | None = None
     filename: str = "cat.png"
     hook_url: str | None = None

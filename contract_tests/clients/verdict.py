@@ -10,6 +10,7 @@ from typing import Any
 from contract_tests.clients.directives.base import scenario_of
 from contract_tests.clients.explore import Exploration, Finding
 from contract_tests.clients.properties.base import Level, Property
+from contract_tests.clients.properties.works import WORKS
 from contract_tests.clients.story import Story
 from contract_tests.scenario_making.writing import name_of
 
@@ -29,7 +30,8 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     USAGE = 2
-    NEVER_CALLED = 3
+    UNKNOWN = 3
+    """Nothing is known of the client: it never called, or nothing that was looked for happened."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Verdict:
         replays: scenarios that were played again, to make failures small and to see them once more.
         requests: calls that the client made in all; none is no verdict.
         met: what the client met, and how often; see `met.by_kind`.
+        works: whether it has its image where all goes well, without which no other result says much; None if that was
+            not looked for, as in a replay of something else.
     """
 
     results: tuple[PropertyResult, ...]
@@ -80,6 +84,7 @@ class Verdict:
     replays: int
     requests: int
     met: Mapping[str, int] = field(default_factory=dict)
+    works: PropertyResult | None = None
 
     def __getitem__(self, id_: str) -> PropertyResult:
         """Return the result of one property; KeyError if it was not looked for."""
@@ -96,20 +101,26 @@ class Verdict:
 
     @property
     def exit_code(self) -> Exit:
-        """0: all MUST hold; 1: one does not; 3: the client never called."""
+        """0: all MUST hold, and something was seen to; 1: one does not; 3: nothing is known."""
+        works = Result.PASS if self.works is None else self.works.result
         if not self.requests:
-            return Exit.NEVER_CALLED
-        return Exit.FAILED if self.failures(Level.MUST) else Exit.OK
+            return Exit.UNKNOWN
+        if works is Result.FAIL or self.failures(Level.MUST):
+            return Exit.FAILED
+        seen = any(one.result in {Result.PASS, Result.FAIL} for one in self.results)
+        return Exit.OK if seen and works is Result.PASS else Exit.UNKNOWN
 
 
 def verdict_of(found: Exploration) -> Verdict:
     """Return the verdict that an exploration came to."""
+    results = [_result(finding) for finding in found.findings.values()]
     return Verdict(
-        tuple(_result(finding) for finding in found.findings.values()),
+        tuple(one for one in results if one.property.id != WORKS.id),
         found.examples,
         found.replays,
         found.requests,
         found.met,
+        next((one for one in results if one.property.id == WORKS.id), None),
     )
 
 

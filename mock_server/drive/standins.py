@@ -81,19 +81,36 @@ def check_interpreter() -> None:
 # Who calls
 
 
-def _member(depth: int = 2) -> Member | None:
-    """Return the membership of the current thread if it is driven and runs code under test, else None."""
+def _member(depth: int = 2, *, waits: bool = False) -> Member | None:
+    """
+    Return the membership of the current thread if it is driven and runs code under test, else None.
+
+    Args:
+        depth: of the frame that calls, counted from here.
+        waits: whether it would wait, and not only look.
+    """
     member = here.member
-    if member is None or member.driver.over:
+    if member is None or _beyond_plumbing(sys._getframe(depth)) in _REAL_TIME:
         return None
-    return None if _beyond_plumbing(sys._getframe(depth)) in _REAL_TIME else member
+    if member.driver.over:
+        member.driver.outlived(member, waits=waits)
+        return None
+    return member
 
 
 def _reader() -> Member | None:
     """Return what `_member` returns, for the caller of a stand-in that tells how time passes."""
     member = _member(3)
-    if member is not None and is_own(sys._getframe(2).f_code.co_filename):
-        member.reads()
+    if member is not None:
+        member.driver.looked(member, own=is_own(sys._getframe(2).f_code.co_filename))
+    return member
+
+
+def _timer() -> Member | None:
+    """Return what `_member` returns, for the caller of a stand-in by which code measures how long something took."""
+    member = _member(3)
+    if member is not None:
+        member.driver.looked(member, own=False)
     return member
 
 
@@ -129,9 +146,11 @@ class _Time:
     # Functions in C do not become methods as attributes of a class, nor do methods: so these stand in for them.
 
     def sleep(self, seconds: float, /) -> None:
-        member = _member()
+        member = _member(waits=True)
         if member is None or not seconds > 0:  # the real one refuses what is negative or no number
             _sleep(seconds)
+            if member is not None:
+                member.driver.looked(member, own=False)
         else:
             member.driver.rest(Rest(member, member.driver.deadline(seconds)))
 
@@ -152,11 +171,11 @@ class _Time:
         return _monotonic_ns() if member is None else member.driver.monotonic_ns()
 
     def perf_counter(self) -> float:
-        member = _member()
+        member = _timer()
         return _perf_counter() if member is None else member.driver.perf_counter_ns() / 1e9
 
     def perf_counter_ns(self) -> int:
-        member = _member()
+        member = _timer()
         return _perf_counter_ns() if member is None else member.driver.perf_counter_ns()
 
     def gmtime(self, seconds: float | None = None, /) -> struct_time:
@@ -197,8 +216,7 @@ def _driven_loop_time(loop: asyncio.BaseEventLoop) -> float:
     member = _keeper()
     if member is None:
         return _loop_time(loop)
-    if is_own(sys._getframe(1).f_code.co_filename):
-        member.reads()
+    member.driver.looked(member, own=is_own(sys._getframe(1).f_code.co_filename))
     return member.driver.monotonic_ns() / 1e9
 
 
@@ -291,14 +309,17 @@ def _reduced(moment: Any) -> tuple[Any, ...]:
 
 def _driven_allocate_lock() -> Any:
     frame = sys._getframe(1)
-    member = _member() if frame.f_code is threading.Condition.wait.__code__ else None
+    member = _member(waits=True) if frame.f_code is threading.Condition.wait.__code__ else None
     return _allocate_lock() if member is None else Waiter(member)
 
 
 def _driven_start(thread: threading.Thread) -> None:
     member = here.member
     # A loop starts its workers for code under test, so asyncio does not decide here.
-    if member is None or member.driver.over or _beyond_plumbing(sys._getframe(1), "asyncio") == "mock_server":
+    if member is None or _beyond_plumbing(sys._getframe(1), "asyncio") == "mock_server":
+        _start(thread)
+    elif member.driver.over:
+        member.driver.outlived(member, waits=True)
         _start(thread)
     else:
         start_driven(thread, member.driver)
@@ -326,7 +347,10 @@ def _run(member: Member, run: Callable[[], None]) -> None:
 
 def _driven_join(thread: threading.Thread, timeout: float | None = None) -> None:
     member = here.member
-    if member is None or member.driver.over:
+    if member is None:
+        _join(thread, timeout)
+    elif member.driver.over:
+        member.driver.outlived(member, waits=True)
         _join(thread, timeout)
     else:
         member.driver.join(member, thread, timeout, _join)

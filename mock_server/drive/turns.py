@@ -209,6 +209,26 @@ class Driver:
         milliseconds = max(1, math.ceil(round(seconds * 1000, 2)))
         return (round(self.clock.now() * 1000) + milliseconds) / 1000
 
+    def looked(self, member: Member, *, own: bool) -> None:
+        """
+        Note that a thread looks at the clock, or yields to others without a pause.
+
+        Args:
+            member: the thread.
+            own: whether it is the user's own code that does.
+        """
+        if own:
+            member.reads()
+
+    def outlived(self, member: Member, *, waits: bool) -> None:
+        """
+        Note that a thread which is still driven asks for time after the end: here it just gets the real one.
+
+        Args:
+            member: the thread.
+            waits: whether it would wait, and not only look.
+        """
+
     # Who lives on it
 
     def enrol(self, outer: Member | None = None, thread: threading.Thread | None = None) -> Member:  # noqa: ARG002

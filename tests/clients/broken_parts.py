@@ -10,9 +10,11 @@ from typing import Any
 import requests
 from good_clients import TIMEOUT, job_of, polls, url_of
 
-from contract_tests.clients.check import Plan, check_client
+from contract_tests.clients.check import Plan, check_client, playing
+from contract_tests.clients.directives.base import Directive
 from contract_tests.clients.directives.menu import plain
 from contract_tests.clients.properties.base import Policy, properties
+from contract_tests.clients.story import Story
 from contract_tests.clients.verdict import PropertyResult
 
 Call = Callable[[str, dict[str, Any]], Any]
@@ -66,3 +68,15 @@ def urllib_calls(base_url: str, api_key: str, **headers: str) -> Call:
             return json.load(answer)
 
     return call
+
+
+def named(*names: str) -> tuple[Directive, ...]:
+    """Return directives of the menu by their names."""
+    menu = {directive.name: directive for directive in plain()}
+    return tuple(menu[name] for name in names)
+
+
+def story_of(client: Callable[..., Any], *names: str) -> Story:
+    """Return what a client does in the scenario of these directives of the menu; of none, where all goes well."""
+    with playing(client, Plan()) as play:
+        return play(named(*names))

@@ -87,6 +87,10 @@ def naive(base_url: str, api_key: str, prompt: str) -> Any:
     return None
 
 
+def says_no_mode(base_url: str, api_key: str, prompt: str) -> str:
+    return str(call(base_url, "generate", api_key, {"prompt": prompt})["data"])
+
+
 def never_calls(base_url: str, api_key: str, prompt: str) -> str:
     return f"{base_url}/images/{prompt}.webp"
 

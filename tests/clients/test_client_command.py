@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +94,12 @@ def test_a_client_that_never_calls_ends_with_3() -> None:
         (["no_such_module:good"], "no_such_module:good: expected a module no_such_module in "),
         (["broken.py:good"], "broken.py:good: it cannot be imported: ZeroDivisionError: division by zero"),
         (["samples.py:takes_too_little"], "expected a function (base_url, api_key, prompt, **options), got one that"),
-        (["samples.py:good", "--property", "C99"], "expected properties out of C01, C02"),
+        (
+            ["samples.py:good", "--property", "C99"],
+            "expected the id of a property, got 'C99'; `fluxmock properties` lists all ",
+        ),
+        (["samples.py:good", "--property", "c7"], "got 'C7'; did you mean C07?"),
+        (["samples.py:good", "--skip", "C56"], "C56: that a client which is killed goes on with its job"),
         (["samples.py:good", "--receiver", "samples.py:none"], "expected 'none' in samples.py, got none"),
         (["samples.py:good", "--policy", "policy.toml"], "deadlin"),
         (["samples.py:good", "--driver"], "--driver: for a command, which stands after --"),
@@ -121,14 +127,14 @@ def test_reports_are_written_into_files(tmp_path: Path) -> None:
     value = json.loads((tmp_path / "v.json").read_text("utf-8"))
     assert value["seed"] == 3
     assert {one["id"] for one in value["properties"]} == {"C02", "C18", "C30"}
-    (again,) = {one["again"] for one in value["properties"] if one["id"] == "C02"}
-    assert again == "fluxmock test-client samples.py:naive --seed 3 --examples 12 --property C02"
+    ((again, (played,)),) = [(one["again"], one["directives"]) for one in value["properties"] if one["id"] == "C02"]
+    assert again == f"fluxmock test-client samples.py:naive --seed 3 --property C02 --play {shlex.quote(played)}"
 
 
 def test_the_command_that_a_failure_names_shows_it_again() -> None:
     value = json.loads(fluxmock("test-client", "samples.py:naive", *FEW, "--format", "json").stdout)
     (failure,) = [one for one in value["properties"] if one["id"] == "C18"]
-    _, *words = failure["again"].split()
+    _, *words = shlex.split(failure["again"])
     done = fluxmock(*words)
     assert done.returncode == 1
     assert failure["why"] in done.stdout
@@ -272,6 +278,12 @@ def test_a_property_that_there_is_not_ends_with_2(here: Here) -> None:
     assert (code, "got 'C99'" in error) == (2, True)
 
 
+@pytest.mark.parametrize(("id_", "words"), [("C23", "is not judged: docs/clients.md"), ("c7", "did you mean C07?")])
+def test_what_is_not_judged_or_written_otherwise_is_said_so(here: Here, id_: str, words: str) -> None:
+    code, _, error = here("properties", id_)
+    assert (code, words in error, error.count("C01")) == (2, True, 0)
+
+
 # ---------------------------------------------------------------------------------------------------------- policies
 
 
@@ -285,6 +297,10 @@ def test_a_policy_says_what_is_declared(tmp_path: Path) -> None:
     [
         ({"deadlin": 3}, "nothing of that name can be declared; did you mean 'deadline'? there are deadline, "),
         ({"deadline": "soon"}, "deadline: expected a number, 0 or more, got 'soon'"),
+        ({"deadline": 0}, "deadline: expected above 0, got 0"),
+        ({"hook_seconds": 0.0}, "hook_seconds: expected above 0, got 0.0"),
+        ({"max_in_flight": 0}, "max_in_flight: expected 1 or more, got 0"),
+        ({"max_attempts": 0}, "max_attempts: expected 1 or more, got 0"),
         ({"deadline": True}, "deadline: expected a number, 0 or more, got True"),
         ({"deadline": -1}, "deadline: expected a number, 0 or more, got -1"),
         ({"deadline": float("nan")}, "deadline: expected a number, 0 or more, got nan"),

@@ -65,7 +65,7 @@ def of(ended: dict[str, tuple[str, str]], id_: str) -> tuple[str, str]:
 
 def test_each_property_is_a_test_with_a_result_of_its_own(tmp_path: Path) -> None:
     ended, output = run(tmp_path)
-    assert len(ended) == len(properties()) + 1
+    assert len(ended) == len(properties()) + 2
     assert ended["test_the_client_calls_the_api"] == ("passed", "")
     kind, told = of(ended, "C18")
     assert kind == "failure"
@@ -89,13 +89,29 @@ def test_a_should_is_an_expected_failure_unless_the_class_is_strict(tmp_path: Pa
 def test_a_good_client_passes(tmp_path: Path) -> None:
     ended, output = run(tmp_path, client="good", only=("C02", "C18", "C30"))
     assert {kind for kind, _ in ended.values()} == {"passed", "skipped"}
-    assert "4 passed" in output
+    assert "5 passed" in output
 
 
 def test_a_client_that_never_calls_fails(tmp_path: Path) -> None:
     ended, _ = run(tmp_path, client="staticmethod(never_calls)", examples=1)
     kind, told = ended["test_the_client_calls_the_api"]
     assert (kind, "never called the API" in told) == ("failure", True)
+
+
+def test_a_client_that_can_do_nothing_fails(tmp_path: Path) -> None:
+    ended, _ = run(tmp_path, client="staticmethod(says_no_mode)", examples=1)
+    assert ended["test_the_client_calls_the_api"] == ("passed", "")
+    kind, told = ended["test_the_client_works_when_all_goes_well"]
+    assert kind == "failure"
+    assert "HTTP Error 400: Bad Request); POST /flux/generate was answered 400 (mode is missing)" in " ".join(
+        told.split()
+    )
+
+
+def test_a_class_of_which_nothing_was_seen_fails(tmp_path: Path) -> None:
+    ended, _ = run(tmp_path, client="good", only=("C49",), examples=3)
+    kind, told = ended["test_the_client_calls_the_api"]
+    assert (kind, "nothing is known: the property that was looked for was not seen" in told) == ("failure", True)
 
 
 def test_workers_that_share_a_class_come_to_the_same(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_driver_that_does_not_keep_to_the_protocol_is_refused(flaw: str, words
 def test_a_command_that_never_calls_is_no_pass(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         verdict = check_command(["sh", "-c", "echo no network here"], plan=plan("C01"))
-    assert verdict.exit_code is Exit.NEVER_CALLED
+    assert verdict.exit_code is Exit.UNKNOWN
     assert verdict["C01"].result is Result.NOT_EXERCISED
     assert "no network here" in caplog.text
 
@@ -441,3 +441,11 @@ def test_files_are_found_from_here_wherever_a_command_runs(tmp_path: Path, monke
     assert places[:2] == [str(there)] * 2
     assert not {str(here), str(there)} & set(places[2:])
     assert list(there.iterdir()) == []
+
+
+def test_a_command_that_is_told_a_mode_and_orders_a_dearer_one_pays_too_much() -> None:
+    cheap, dear = (
+        check_command(["env", "ASKED_FOR={mode}", *does, *PYTHON], speed=40, plan=plan("C06", examples=1))
+        for does in ([], ["FLUXMOCK_MODE=flux-kontext-max"])
+    )
+    assert (cheap["C06"].result, dear["C06"].result) == (Result.PASS, Result.FAIL)

@@ -47,7 +47,7 @@ def test_the_driver_passes(tmp_path: Path) -> None:
 def test_a_driver_that_does_no_edits_when_it_is_asked_to_exercises_nothing(tmp_path: Path) -> None:
     (tmp_path / "driver.py").write_text(DRIVER, "utf-8")
     done = run(WITH_EDITS, tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr
     assert "- C49 MUST   multipart is well formed (not exercised" in done.stdout
 
 

@@ -375,6 +375,25 @@ def both_ways_download() -> Hooked:
     return Hooked(client, inbox(handle))
 
 
+def looks_twice_more() -> Hooked:
+    """The loop that polls has the end confirmed, and so has whoever reads the webhook."""
+    good = woken_by_hooks()
+
+    def client(base_url: str, api_key: str, prompt: str, hook_url: str) -> bytes:
+        call = api(base_url, api_key)
+        job_id = ordered(call, prompt, hook_url)
+        for _ in range(60):
+            time.sleep(PAUSE)
+            url = fetched(call, job_id)
+            if url is not None:
+                break
+        time.sleep(PAUSE)
+        assert url == fetched(call, job_id) == fetched(call, job_id)
+        return downloaded(url)
+
+    return Hooked(client, good.receiver)
+
+
 def polls_on_in_the_background() -> Hooked:
     good = woken_by_hooks()
 
@@ -399,7 +418,11 @@ def polls_on_in_the_background() -> Hooked:
 
 @pytest.mark.parametrize(
     ("make", "why"),
-    [(both_ways_download, "downloaded the same image 2 times"), (polls_on_in_the_background, "more times after")],
+    [
+        (both_ways_download, "downloaded the same image 2 times"),
+        (polls_on_in_the_background, "more times after"),
+        (looks_twice_more, "it fetched the job 2 more times after fetch and webhook had told the end"),
+    ],
 )
 def test_a_job_that_is_completed_twice_is_found(make: Callable[[], Hooked], why: str) -> None:
     result = judged(make(), "C39")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import time
 import urllib.request
 from base64 import b64encode
@@ -20,13 +23,16 @@ from broken_parts import calls, judged, made, urllib_calls
 from good_clients import GOOD, PAUSE, TIMEOUT, job_of, polls, url_of, url_only
 from PIL import Image
 
-from contract_tests.clients.check import Plan, check_client
+from contract_tests.clients.check import Plan, check_client, playing
+from contract_tests.clients.directives.images import broken_images
 from contract_tests.clients.directives.redirects import redirects
 from contract_tests.clients.given import Callee
+from contract_tests.clients.properties.base import Grade, Policy, properties
 from contract_tests.clients.properties.secrets import holds
 from contract_tests.clients.simulation.run import Simulation
 from contract_tests.clients.story import Intent
 from contract_tests.clients.verdict import Result
+from mock_server.drive.turns import not_driven
 
 IDS = ("C43", "C44", "C45", "C46", "C47", "C48")
 
@@ -75,6 +81,18 @@ def key_in_the_body(base_url: str, api_key: str, prompt: str) -> str:
     return made(lambda path, body: call(path, {**body, "api_key": api_key}), prompt)
 
 
+def key_as_a_token_too(base_url: str, api_key: str, prompt: str) -> str:
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {api_key}"
+        return made(calls(base_url, api_key, session), prompt)
+
+
+def key_in_the_referer(base_url: str, api_key: str, prompt: str) -> str:
+    with requests.Session() as session:
+        session.headers["Referer"] = f"https://app.example/cats?key={api_key}"
+        return made(calls(base_url, api_key, session), prompt)
+
+
 def key_as_a_password(base_url: str, api_key: str, prompt: str) -> bytes:
     return requests.get(made(calls(base_url, api_key), prompt), auth=("flux", api_key), timeout=TIMEOUT).content
 
@@ -89,6 +107,8 @@ def key_as_a_password(base_url: str, api_key: str, prompt: str) -> bytes:
         (redirects_of_aiohttp, "in the header T"),
         (key_in_the_query, "to http://api.fluxmock.test in the URL"),
         (key_in_the_body, "to http://api.fluxmock.test in the body"),
+        (key_as_a_token_too, "to http://api.fluxmock.test in the header Authorization"),
+        (key_in_the_referer, "to http://api.fluxmock.test in the header Referer"),
         (key_as_a_password, "to http://images.fluxmock.test in the header Authorization"),
     ],
 )
@@ -127,7 +147,37 @@ def headers_on_standard_output(base_url: str, api_key: str, prompt: str) -> str:
     return made(calls(base_url, api_key), prompt)
 
 
-@pytest.mark.parametrize("client", [headers_in_the_error, headers_in_the_log, headers_on_standard_output])
+def key_by_the_descriptor(base_url: str, api_key: str, prompt: str) -> str:
+    os.write(2, f"using {api_key}\n".encode())
+    return made(calls(base_url, api_key), prompt)
+
+
+def key_in_a_log_of_its_own(base_url: str, api_key: str, prompt: str) -> str:
+    """As a logger does that has a handler, made when the program started, and does not propagate."""
+    log = logging.Logger("own")
+    with os.fdopen(os.dup(2), "w", encoding="utf-8") as stream:
+        log.addHandler(logging.StreamHandler(stream))
+        log.warning("using %s", api_key)
+    return made(calls(base_url, api_key), prompt)
+
+
+def key_from_a_command(base_url: str, api_key: str, prompt: str) -> str:
+    with not_driven():
+        subprocess.run([sys.executable, "-c", "import sys; print(sys.argv[1])", api_key], check=True)
+    return made(calls(base_url, api_key), prompt)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        headers_in_the_error,
+        headers_in_the_log,
+        headers_on_standard_output,
+        key_by_the_descriptor,
+        key_in_a_log_of_its_own,
+        key_from_a_command,
+    ],
+)
 def test_a_key_that_is_printed_logged_or_raised_is_found(client: Callable[..., Any]) -> None:
     assert judged(client, "C44").result is Result.FAIL
 
@@ -199,6 +249,18 @@ def test_a_new_order_after_a_failed_download_is_found_and_priced() -> None:
     result = judged(one_loop_for_all, "C46")
     assert result.result is Result.FAIL
     assert result.bills >= 2
+
+
+@pytest.mark.parametrize("how", ["cut off in the middle", "reset"])
+def test_a_download_that_breaks_off_is_one_that_failed(how: str) -> None:
+    """It has the status 200, and yet no image came."""
+    directive = next(one for one in broken_images() if one.name == f"image: {how} once")
+    with playing(one_loop_for_all, Plan()) as play:
+        story = play((directive,))
+    assert {download.status for download in story.downloads} == {200}
+    judgement = properties()["C46"].judge(story, Policy())
+    assert judgement.grade is Grade.FAIL
+    assert "more images when a download was " in judgement.why
 
 
 def test_the_page_of_an_error_returned_as_the_image_is_found() -> None:

@@ -140,8 +140,11 @@ def test_an_unstable_failure_is_no_failure_and_says_how_often_it_was_seen(naive:
     unstable = dataclasses.replace(naive["C02"], result=Result.UNSTABLE, seen=(1, 3))
     verdict = Verdict((unstable,), 1, 3, 5)
     text = told(verdict, "text")
-    assert verdict.exit_code is Exit.OK
-    assert text.startswith("samples.py:naive passed: 0 properties held; 1 failure not seen every time\n")
+    assert verdict.exit_code is Exit.UNKNOWN
+    assert text.startswith("samples.py:naive: nothing is known: the property that was looked for was not\n")
+    held = Verdict((unstable, naive["C05"]), 1, 3, 5)
+    assert held.exit_code is Exit.OK
+    assert told(held, "text").startswith("samples.py:naive passed: 1 property held; 1 failure not seen every time\n")
     assert "~ C02 MUST   no resubmit on definite rejection (unstable 1/3)" in text
     assert "seen      1 of 3 times" in text
 

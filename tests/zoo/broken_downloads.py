@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -74,7 +75,7 @@ def copies_until_the_end(base_url: str, api_key: str, prompt: str) -> str:
     return str(path)
 
 
-@broken("requests", "C47")
+@broken("requests", "C47", also={"C55": "it is no image any more, whatever happens"})
 def saves_as_text(base_url: str, api_key: str, prompt: str) -> str:
     """answer.text is written to the file: bytes that are no text become question marks."""
     with Api(base_url, api_key) as api:
@@ -117,6 +118,41 @@ async def tidies_prompts_up(base_url: str, api_key: str, prompt: str) -> bytes:
         tidy = " ".join(prompt.split())[:1000]
         url = await good_httpx.wait_async(client, await good_httpx.submit_async(client, tidy))
     return await good_aiohttp.download(url)
+
+
+@broken("requests", "C55", also={"C33": "the picture that it has in store is no image of a job that was refused"})
+def returns_a_placeholder(base_url: str, api_key: str, prompt: str) -> str:
+    """Where the order cannot be placed, users get a nice picture of a cloud, and nobody gets an error."""
+    with Api(base_url, api_key) as api:
+        try:
+            job_id = api.submit(prompt)
+        except (FluxError, requests.RequestException):
+            return "https://example.com/cloud.png"
+        return api.wait(job_id)
+
+
+@broken("httpx", "C55")
+def path_of_a_file_that_is_gone(base_url: str, api_key: str, prompt: str) -> str:
+    """The image is in a temporary file, which is deleted when its block ends."""
+    with good_httpx.api(base_url, api_key) as client:
+        url = good_httpx.wait(client, good_httpx.submit(client, prompt))
+    with tempfile.NamedTemporaryFile(suffix=".webp") as file:
+        file.write(download(url))
+        return file.name
+
+
+@broken("requests", "C55")
+def loses_the_last_byte(base_url: str, api_key: str, prompt: str) -> bytes:
+    """A line end that was never there is taken off the image."""
+    with Api(base_url, api_key) as api:
+        return download(api.wait(api.submit(prompt)))[:-1]
+
+
+@broken("requests", "C55")
+def says_that_it_is_done(base_url: str, api_key: str, prompt: str) -> bool:
+    """True is returned, and the image is nowhere."""
+    with Api(base_url, api_key) as api:
+        return bool(download(api.wait(api.submit(prompt))))
 
 
 class Flux:

@@ -56,6 +56,16 @@ def leaves_its_watcher_behind(base_url: str, api_key: str, prompt: str) -> bytes
     raise AssertionError
 
 
+@broken("requests", "C08")
+def looks_once_more(base_url: str, api_key: str, prompt: str) -> bytes:
+    """When the job has succeeded it is fetched again at once, for "the URL may be there only then"."""
+    with Api(base_url, api_key) as api:
+        job_id = api.submit(prompt)
+        url = api.wait(job_id)
+        url = url_of(api.look(job_id)) or url
+    return download(url)
+
+
 class Status(enum.Enum):
     PENDING_QUEUE = "PENDING_QUEUE"
     ON_QUEUE = "ON_QUEUE"
@@ -116,36 +126,6 @@ async def deadline_begins_anew(base_url: str, api_key: str, prompt: str) -> byte
     return httpx.get(url, timeout=TIMEOUT).raise_for_status().content
 
 
-@broken("aiohttp", "C11")
-async def milliseconds(base_url: str, api_key: str, prompt: str) -> bytes:
-    """A pause of 250 ms seems polite to a person, and is four calls a second to a server."""
-    async with good_aiohttp.api(base_url, api_key) as session:
-        job_id = await good_aiohttp.submit(session, prompt)
-        async with asyncio.timeout(DEADLINE):
-            while (url := url_of(await good_aiohttp.look(session, job_id))) is None:
-                await asyncio.sleep(0.25)
-    return await good_aiohttp.download(url)
-
-
-@broken("requests", "C12")
-def continues_before_it_sleeps(base_url: str, api_key: str, prompt: str) -> bytes:
-    """After an error `continue` jumps over the sleep at the end of the loop."""
-    with Api(base_url, api_key) as api:
-        job_id = api.submit(prompt)
-        for _ in range(POLLS):
-            try:
-                answer = api.post("fetch", json={"jobId": job_id})
-                if answer.status_code in BUSY:
-                    time.sleep(pause_before(0, answer.headers.get("Retry-After")))
-                url = url_of(answer.json()) if answer.status_code < 500 else None
-            except (requests.RequestException, ValueError):
-                continue
-            if url is not None:
-                return download(url)
-            time.sleep(PAUSE)
-    raise FluxError("the job took too long")
-
-
 @broken("requests", "C13", also={"C14": "of an empty answer it makes an empty id"})
 def id_by_substitution(base_url: str, api_key: str, prompt: str) -> bytes:
     """The id is cut out by re.sub, which gives the whole text back where there is none."""
@@ -204,6 +184,27 @@ def not_found_is_the_end(base_url: str, api_key: str, prompt: str) -> bytes:
             continue
         if url is not None:
             return good_stdlib.download(url)
+    raise AssertionError
+
+
+@broken("requests", "C15", also={"C06": "both jobs are charged"})
+def orders_what_is_not_found(base_url: str, api_key: str, prompt: str) -> bytes:
+    """A job that was not found six times is taken for lost, and ordered again."""
+    with Api(base_url, api_key) as api:
+        job_id, missed = api.submit(prompt), 0
+        for _ in polls():
+            try:
+                answer = api.post("fetch", json={"jobId": job_id})
+                if answer.status_code in BUSY:
+                    time.sleep(pause_before(0, answer.headers.get("Retry-After")))
+                url = url_of(answer.json()) if answer.status_code == 200 else None
+            except (requests.RequestException, ValueError):
+                continue
+            missed += answer.status_code == 404
+            if answer.status_code == 404 and missed == 6:
+                job_id = api.submit(prompt)
+            if url is not None:
+                return download(url)
     raise AssertionError
 
 

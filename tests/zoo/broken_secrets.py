@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 import urllib.error
 import urllib.request
@@ -69,6 +70,22 @@ def key_in_the_query(base_url: str, api_key: str, prompt: str) -> str:
         if url is not None:
             return url
     raise AssertionError
+
+
+@broken("requests", "C43")
+def sends_the_key_as_a_token_too(base_url: str, api_key: str, prompt: str) -> str:
+    """Authorization: Bearer goes along, since a sibling of the API wants it so, and proxies log it."""
+    with Api(base_url, api_key) as api:
+        api.session.headers["Authorization"] = f"Bearer {api_key}"
+        return api.wait(api.submit(prompt))
+
+
+@broken("requests", "C44")
+def writes_where_nobody_looks(base_url: str, api_key: str, prompt: str) -> bytes:
+    """A C library that says on the descriptor of standard error what it was called with."""
+    os.write(2, f"flux: key={api_key}\n".encode())
+    with Api(base_url, api_key) as api:
+        return download(api.wait(api.submit(prompt)))
 
 
 @broken("requests", "C44")

@@ -18,7 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from zoo import good_aiohttp, good_httpx, good_stdlib
+from zoo import good_aiohttp, good_httpx, good_stdlib, good_urllib3
 from zoo.common import ATTEMPTS, BUSY, DEADLINE, PAUSE, TIMEOUT, FluxError, job_of, order_of, pause_before, url_of
 from zoo.good_requests import Api, download
 from zoo.registry import broken
@@ -133,6 +133,36 @@ def retries_bad_json(base_url: str, api_key: str, prompt: str) -> bytes:
     return download(url)
 
 
+@broken("requests", "C01", also=PAID_TWICE)
+def asks_again_for_json(base_url: str, api_key: str, prompt: str) -> bytes:
+    """200 with a page of HTML is "some proxy", so it sends the submission once more; all else is reported."""
+    with Api(base_url, api_key) as api:
+        for _ in range(2):
+            answer = api.post("generate", json=order_of(prompt))
+            if answer.status_code != 200 or "json" in answer.headers.get("Content-Type", ""):
+                break
+        if answer.status_code != 200:
+            raise FluxError(f"the submission was answered {answer.status_code}")
+        url = api.wait(job_of(answer.json()))
+    return download(url)
+
+
+@broken("httpx", "C01", also=PAID_TWICE)
+def has_no_patience(base_url: str, api_key: str, prompt: str) -> str:
+    """It waits five seconds for an answer, and sends the submission again: the API was merely slow."""
+    with good_httpx.api(base_url, api_key) as client:
+        for attempt in range(3):
+            try:
+                answer = client.post("/flux/generate", json=order_of(prompt), timeout=5)
+                break
+            except httpx.ReadTimeout:
+                if attempt == 2:
+                    raise
+        if answer.status_code != 200:
+            raise FluxError(f"the submission was answered {answer.status_code}")
+        return good_httpx.wait(client, job_of(answer.json()))
+
+
 @broken("requests", "C02")
 def waits_for_a_top_up(base_url: str, api_key: str, prompt: str) -> bytes:
     """At 402 it waits for somebody to buy quota, and tries again all the while."""
@@ -176,6 +206,48 @@ def signs_in_again(base_url: str, api_key: str, prompt: str) -> str:
 
     with httpx.Client(base_url=base_url, auth=KeyAuth(), timeout=TIMEOUT) as client:
         return good_httpx.wait(client, good_httpx.submit(client, prompt))
+
+
+@broken("requests", "C02")
+def waits_for_the_firewall(base_url: str, api_key: str, prompt: str) -> bytes:
+    """403 is taken for a firewall that lets nobody in for a minute, and for nothing that it says about the key."""
+    with Api(base_url, api_key) as api:
+        for _ in range(3):
+            answer = api.post("generate", json=order_of(prompt))
+            if answer.status_code != 403:
+                break
+            time.sleep(60)
+        if answer.status_code != 200:
+            raise FluxError(f"the submission was answered {answer.status_code}")
+        url = api.wait(job_of(answer.json()))
+    return download(url)
+
+
+@broken("requests", "C03")
+def until_there_is_room(base_url: str, api_key: str, prompt: str) -> bytes:
+    """499 says that the queue is full, so it stands in line, every ten seconds, for as long as it takes."""
+    with Api(base_url, api_key) as api:
+        while (answer := api.post("generate", json=order_of(prompt))).status_code == 499:
+            time.sleep(10)
+        if answer.status_code != 200:
+            raise FluxError(f"the submission was answered {answer.status_code}")
+        url = api.wait(job_of(answer.json()))
+    return download(url)
+
+
+@broken("urllib3", "C03")
+def insists_after_500(base_url: str, api_key: str, prompt: str) -> bytes:
+    """The advice is to try once or twice more after 500. It tries ten times."""
+    with good_urllib3.Api(base_url, api_key) as api:
+        for _ in range(10):
+            answer = api.post("generate", order_of(prompt))
+            if answer.status != 500:
+                break
+            time.sleep(5)
+        if answer.status != 200:
+            raise FluxError(f"the submission was answered {answer.status}")
+        url = api.wait(job_of(answer.json()))
+    return good_urllib3.download(url)
 
 
 @broken("requests", "C03")
@@ -256,6 +328,33 @@ def orders_once_more_when_slow(base_url: str, api_key: str, prompt: str) -> byte
                 if url is not None:
                     return download(url)
     raise FluxError("the job took too long")
+
+
+@broken("requests", "C06")
+def slow_answers_are_lost_ones(base_url: str, api_key: str, prompt: str) -> bytes:
+    """When the answer took more than five seconds it orders again, to be sure, although the answer has come."""
+    with Api(base_url, api_key) as api:
+        for _ in range(2):
+            began = time.monotonic()
+            answer = api.post("generate", json=order_of(prompt))
+            if answer.status_code != 200:
+                raise FluxError(f"the submission was answered {answer.status_code}")
+            job_id = job_of(answer.json())
+            if time.monotonic() - began < 5:
+                break
+        url = api.wait(job_id)
+    return download(url)
+
+
+@broken("requests", "C06")
+def sends_the_mode_of_its_author(base_url: str, api_key: str, prompt: str, mode: str) -> bytes:
+    """It takes a mode, and the body has another one, which was used when it was written and is dearer."""
+    with Api(base_url, api_key) as api:
+        answer = api.post("generate", json={"prompt": prompt, "mode": "flux-kontext-max"})
+        if answer.status_code != 200:
+            raise FluxError(f"{mode}: the submission was answered {answer.status_code}")
+        url = api.wait(job_of(answer.json()))
+    return download(url)
 
 
 @broken("aiohttp", "C06", also={"C01": "both are sent, whatever becomes of the first"})

@@ -1,4 +1,4 @@
-"""Clients that do not know when to come again, or when to go: C20 to C25."""
+"""Clients that do not know when to come again, or when to go: C11, C12, C20 to C25."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from zoo import good_aiohttp, good_httpx, good_stdlib, good_urllib3
 from zoo.common import (
     ATTEMPTS,
     BUSY,
+    DEADLINE,
     PAUSE,
     TIMEOUT,
     FluxError,
@@ -28,6 +29,73 @@ from zoo.common import (
 )
 from zoo.good_requests import Api, download
 from zoo.registry import broken
+
+
+@broken("aiohttp", "C11")
+async def milliseconds(base_url: str, api_key: str, prompt: str) -> bytes:
+    """A pause of 250 ms seems polite to a person, and is four calls a second to a server."""
+    async with good_aiohttp.api(base_url, api_key) as session:
+        job_id = await good_aiohttp.submit(session, prompt)
+        async with asyncio.timeout(DEADLINE):
+            while (url := url_of(await good_aiohttp.look(session, job_id))) is None:
+                await asyncio.sleep(0.25)
+    return await good_aiohttp.download(url)
+
+
+@broken("requests", "C11")
+def pause_counts_the_call(base_url: str, api_key: str, prompt: str) -> bytes:
+    """It sleeps for what is left of its pause after the call, which is nothing when answers are slow."""
+    with Api(base_url, api_key) as api:
+        job_id = api.submit(prompt)
+        ends = time.monotonic() + 4 * DEADLINE
+        while time.monotonic() < ends:
+            began, url = time.monotonic(), None
+            try:
+                answer = api.post("fetch", json={"jobId": job_id}, timeout=30)
+                if answer.status_code in BUSY:
+                    time.sleep(pause_before(0, answer.headers.get("Retry-After")))
+                url = url_of(answer.json()) if answer.status_code == 200 else None
+            except (requests.RequestException, ValueError):
+                time.sleep(PAUSE)
+            if url is not None:
+                return download(url)
+            time.sleep(max(0.0, PAUSE - (time.monotonic() - began)))
+    raise FluxError("the job took too long")
+
+
+@broken("requests", "C12")
+def hurries_when_it_fails(base_url: str, api_key: str, prompt: str) -> bytes:
+    """It polls every twenty seconds, and every second while fetches fail: "it must be back at any moment"."""
+    with Api(base_url, api_key) as api:
+        job_id = api.submit(prompt)
+        ends, pause = time.monotonic() + DEADLINE, 20.0
+        while time.monotonic() < ends:
+            time.sleep(pause)
+            body = api.look(job_id)
+            url = url_of(body)
+            if url is not None:
+                return download(url)
+            pause = 20.0 if body else 1.0
+    raise FluxError("the job took too long")
+
+
+@broken("requests", "C12")
+def continues_before_it_sleeps(base_url: str, api_key: str, prompt: str) -> bytes:
+    """After an error `continue` jumps over the sleep at the end of the loop."""
+    with Api(base_url, api_key) as api:
+        job_id = api.submit(prompt)
+        for _ in range(int(DEADLINE / PAUSE)):
+            try:
+                answer = api.post("fetch", json={"jobId": job_id})
+                if answer.status_code in BUSY:
+                    time.sleep(pause_before(0, answer.headers.get("Retry-After")))
+                url = url_of(answer.json()) if answer.status_code < 500 else None
+            except (requests.RequestException, ValueError):
+                continue
+            if url is not None:
+                return download(url)
+            time.sleep(PAUSE)
+    raise FluxError("the job took too long")
 
 
 @broken("requests", "C20")
@@ -119,6 +187,69 @@ def at_once_without_retry_after(base_url: str, api_key: str, prompt: str) -> byt
             if answer.status_code not in BUSY:
                 break
             time.sleep(min(float(answer.headers.get("Retry-After", 0)), 60))
+        if answer.status_code != 200:
+            raise FluxError(f"the submission was answered {answer.status_code}")
+        url = api.wait(job_of(answer.json()))
+    return download(url)
+
+
+@broken("requests", "C22")
+def the_same_tenth_of_a_second(base_url: str, api_key: str, prompt: str) -> bytes:
+    """Where Retry-After is missing it waits for a tenth of a second, five times."""
+    with Api(base_url, api_key) as api:
+        for attempt in range(6):
+            answer = api.post("generate", json=order_of(prompt))
+            if answer.status_code not in BUSY:
+                break
+            told = answer.headers.get("Retry-After")
+            time.sleep(0.11 if told is None else pause_before(attempt, told))
+        if answer.status_code != 200:
+            raise FluxError(f"the submission was answered {answer.status_code}")
+        url = api.wait(job_of(answer.json()))
+    return download(url)
+
+
+@broken("requests", "C22")
+def halves_its_pause(base_url: str, api_key: str, prompt: str) -> bytes:
+    """Each attempt comes sooner than the one before, a sign of an exponent that was turned upside down."""
+    with Api(base_url, api_key) as api:
+        for attempt in range(5):
+            answer = api.post("generate", json=order_of(prompt))
+            if answer.status_code not in BUSY:
+                break
+            told = answer.headers.get("Retry-After")
+            time.sleep(16 / 2**attempt if told is None else pause_before(attempt, told))
+        if answer.status_code != 200:
+            raise FluxError(f"the submission was answered {answer.status_code}")
+        url = api.wait(job_of(answer.json()))
+    return download(url)
+
+
+@broken("requests", "C22")
+def storms_a_full_queue(base_url: str, api_key: str, prompt: str) -> bytes:
+    """It knows to wait after 429; 499, the queue is full, is tried again at once."""
+    with Api(base_url, api_key) as api:
+        for attempt in range(5):
+            answer = api.post("generate", json=order_of(prompt))
+            if answer.status_code in BUSY:
+                time.sleep(pause_before(attempt, answer.headers.get("Retry-After")))
+            elif answer.status_code != 499:
+                break
+        if answer.status_code != 200:
+            raise FluxError(f"the submission was answered {answer.status_code}")
+        url = api.wait(job_of(answer.json()))
+    return download(url)
+
+
+@broken("requests", "C24")
+def gives_it_ten_minutes(base_url: str, api_key: str, prompt: str) -> bytes:
+    """There is a timeout, and it is the ten minutes of somebody who was once in no hurry."""
+    with Api(base_url, api_key) as api:
+        for attempt in range(ATTEMPTS):
+            answer = api.post("generate", json=order_of(prompt), timeout=600)
+            if answer.status_code not in BUSY:
+                break
+            time.sleep(pause_before(attempt, answer.headers.get("Retry-After")))
         if answer.status_code != 200:
             raise FluxError(f"the submission was answered {answer.status_code}")
         url = api.wait(job_of(answer.json()))

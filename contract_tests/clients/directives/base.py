@@ -76,6 +76,8 @@ class Family(StrEnum):
     """An upload that is refused for now."""
     PARALLEL = "parallel"
     """Several images are wanted at the same time."""
+    IN_TURN = "in turn"
+    """Several images are wanted one after another."""
     OTHER = "other"
     """What somebody wrote: no property knows what it tries."""
 
@@ -92,7 +94,7 @@ class Directive:
         settings: of the tenant.
         prompt: asked for in place of the usual one.
         filename: of a picture that is to be edited, if the client does edits; None wants one drawn.
-        at_once: how many images are wanted at the same time.
+        at_once: how many images are wanted, at the same time but for `Family.IN_TURN`.
         forged: names of webhooks that do not come from the API, see `directives.forgeries`.
         harmless: whether a client that does all right still gets its image.
     """

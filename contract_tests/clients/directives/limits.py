@@ -41,3 +41,14 @@ def busy(on: str, family: Family, *, odd: bool = False) -> list[Directive]:
         Directive(f"{on}: {status}, always", family, (rule(on, None, status=status),), harmless=False)
         for status in ((429, 503) if family is Family.BUSY_SUBMIT else ())
     ]
+
+
+def troubled_submits() -> list[Directive]:
+    """Return submissions that are not accepted since the queue is full, or for a trouble of the API's own."""
+    return [
+        Directive(
+            f"submit: {status}{times}", Family.BUSY_SUBMIT, (rule("submit", calls, status=status),), harmless=False
+        )
+        for times, calls in ((", three times", {"first": 3}), ("", 1), (", always", None))
+        for status in (499, 500)
+    ]

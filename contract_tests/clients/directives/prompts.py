@@ -59,3 +59,8 @@ def at_once() -> list[Directive]:
         Directive("3 images at once, the last is done first", Family.PARALLEL, backwards, at_once=3),
         Directive("12 images at once", Family.PARALLEL, at_once=12),
     ]
+
+
+def in_turn() -> list[Directive]:
+    """Return several images that are wanted one after another."""
+    return [Directive("3 images, one after another", Family.IN_TURN, at_once=3)]

@@ -6,8 +6,8 @@ from contract_tests.clients.directives.base import Directive, Family, lost_answe
 
 
 def ambiguous_submits() -> list[Directive]:
-    """Return submissions that are accepted and whose answers get lost, once or always."""
-    return [
+    """Return submissions that are accepted and whose answers get lost, once or always, or come late."""
+    lost = [
         Directive(
             f"submit: {what} after accept{when}",
             Family.AMBIGUOUS_SUBMIT,
@@ -17,6 +17,16 @@ def ambiguous_submits() -> list[Directive]:
         for when, calls in (("", 1), (", every time", None))
         for what, then in lost_answers().items()
     ]
+    late = [
+        Directive(
+            f"submit: accepted, answered after {seconds} s",
+            Family.AMBIGUOUS_SUBMIT,
+            (rule("submit", None, delay=seconds),),
+            harmless=False,
+        )
+        for seconds in (8, 25)
+    ]
+    return lost + late
 
 
 def rejected_submits() -> list[Directive]:

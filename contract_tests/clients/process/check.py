@@ -102,7 +102,7 @@ def check_command(
             progress=lambda done: progress(done, plan.examples) if progress else None,
             play_many=player.play_many,
         )
-        return told_verdict(verdict_of(explorer.run(plan.examples)))
+        return told_verdict(verdict_of(explorer.run(plan.examples, plan.play)))
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,7 @@ def playing_command(running: Running, plan: Plan) -> Iterator[tuple[Player, Stag
         speed=running.speed,
         pace=min(PACE * running.speed, _FASTEST),
         edits="image" in mentioned if running.edits is None else running.edits,
+        tells_mode="mode" in mentioned,
         offers_hooks=running.hook_url is not None or "hook_url" in mentioned,
         hook_url=running.hook_url or "",
         hook_seconds=plan.policy.hook_seconds,

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from contract_tests.clients.directives.base import Directive, scenario_of
+from contract_tests.clients.directives.base import Directive, Family, scenario_of
 from contract_tests.clients.intents import intents_for
 from contract_tests.clients.process.asking import Wish
 from contract_tests.clients.process.capture import Capture, note_entry
@@ -66,6 +66,7 @@ class Stage:
         speed: seconds of the client's in a real one.
         pace: seconds of the emulated jobs in a real one: their times are as the scenario has them, but pass faster.
         edits: whether the client can be asked to edit a picture.
+        tells_mode: whether the client is told the mode for sure: what is in its environment it need not look at.
         offers_hooks: whether the client is told a hook URL.
         hook_url: where its receiver listens; with "" a canary is told, and nothing is sent there.
         hook_seconds: how long a receiver may take to answer, in the client's seconds.
@@ -78,6 +79,7 @@ class Stage:
     speed: float = 1.0
     pace: float = PACE
     edits: bool = False
+    tells_mode: bool = False
     offers_hooks: bool = False
     hook_url: str = ""
     hook_seconds: float = 5.0
@@ -183,14 +185,16 @@ class Player:
             address = Address(servers.urls["hooks"], stage.hook_url, servers.instead)
             forged = [name for directive in directives for name in directive.forged]
             mail = stack.enter_context(self._messenger.attending(tenant, capture, address, forged))
-            clients = [stack.enter_context(self._lent()) for _ in intents]
+            in_turn = any(directive.family is Family.IN_TURN for directive in directives)
+            clients = [stack.enter_context(self._lent()) for _ in intents[: 1 if in_turn else None]]
+            clients *= len(intents) if in_turn else 1
             began = tenant.clock.now()
             capture.begin()
             wanted = [
                 (client, intent, _folder(place, number), servers.urls["api"])
                 for number, (client, intent) in enumerate(zip(clients, intents, strict=True), start=1)
             ]
-            outcomes = self._ask(wanted, capture, stop)
+            outcomes = self._ask(wanted, capture, stop, in_turn=in_turn)
             quiet_from = max(outcome.at for outcome in outcomes)
             self._listen(max(client.quiet_seconds for client in clients), capture, mail, stop)
             for client in clients:
@@ -237,7 +241,7 @@ class Player:
     def _intents(self, directives: Sequence[Directive], servers: Servers) -> tuple[Intent, ...]:
         stage = self._stage
         hook_url = (stage.hook_url or f"{servers.urls['hooks']}/hook") if stage.offers_hooks else None
-        intents = intents_for(directives, stage.seed, hook_url=hook_url, edits=stage.edits)
+        intents = intents_for(directives, stage.seed, hook_url=hook_url, edits=stage.edits, mode=stage.tells_mode)
         # The same scenario may be played several times at once; each has a key, and so a world, of its own. What else
         # is played does not count, so that the same seed gives the same keys, and jobs of the same names.
         with self._lock:
@@ -252,8 +256,10 @@ class Player:
         TenantControl(self._world, key).scenario(read_scenario(scenario))
         return tenant
 
-    def _ask(self, wanted: Sequence[_Wanted], capture: Capture, stop: Stop) -> tuple[Outcome, ...]:
-        """Ask for all that is wanted, at the same time."""
+    def _ask(
+        self, wanted: Sequence[_Wanted], capture: Capture, stop: Stop, *, in_turn: bool = False
+    ) -> tuple[Outcome, ...]:
+        """Ask for all that is wanted, at the same time unless in turn."""
 
         def ask(one: _Wanted) -> Outcome:
             client, intent, folder, base_url = one
@@ -262,8 +268,8 @@ class Player:
                 self.troubles.append(said.trouble)
             return Outcome(said.ending, capture.now(), said.value, said.error, said.output, said.image)
 
-        if len(wanted) == 1:
-            return (ask(wanted[0]),)
+        if in_turn or len(wanted) == 1:
+            return tuple(map(ask, wanted))
         with ThreadPoolExecutor(len(wanted)) as threads:
             try:
                 return tuple(map(_result, [threads.submit(ask, one) for one in wanted]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -49,6 +51,9 @@ class Policy:
         idempotency_header: header that makes two submissions the same one.
         max_in_flight: jobs that it may have under way at once; None is as many as it likes.
         hook_seconds: how long its receiver may take to answer.
+
+    Raises:
+        ValueError: a value is one that no client could keep to, such as a deadline of 0.
     """
 
     deadline: float = 900.0
@@ -61,6 +66,20 @@ class Policy:
     idempotency_header: str = ""
     max_in_flight: int | None = None
     hook_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that no client could keep to."""
+        for name in ("deadline", "stall", "hook_seconds"):
+            self._expect(name, "above 0", lambda value: 0 < value < math.inf)
+        for name in ("min_gap", "max_wait", "grace"):
+            self._expect(name, "0 or more", lambda value: 0 <= value < math.inf)
+        for name in ("max_attempts", "max_in_flight"):
+            self._expect(name, "1 or more", lambda value: value >= 1)
+
+    def _expect(self, name: str, words: str, fits: Callable[[float], bool]) -> None:
+        value = getattr(self, name)
+        if value is not None and not fits(value):
+            raise ValueError(f"{name}: expected {words}, got {value!r}")
 
     @property
     def patience(self) -> float:
@@ -149,15 +168,18 @@ class Property:
 
 def explorable(chosen: Iterable[Property], *, hooks: bool, edits: bool) -> list[Property]:
     """
-    Return properties without the families of those that cannot be judged, so that nothing is played in vain.
+    Return what an exploration judges: whether the client works at all, and properties, those that cannot be judged
+    without their families, so that nothing is played in vain.
 
     Args:
         chosen: the properties.
         hooks: whether the client takes webhooks.
         edits: whether it uploads.
     """
+    from contract_tests.clients.properties.works import WORKS
+
     missing = {need for need, met in ((Need.HOOKS, hooks), (Need.EDITS, edits)) if not met}
-    return [replace(one, families=frozenset()) if one.needs & missing else one for one in chosen]
+    return [WORKS, *(replace(one, families=frozenset()) if one.needs & missing else one for one in chosen)]
 
 
 _PROPERTIES: dict[str, Property] = {}
@@ -221,3 +243,30 @@ def properties() -> dict[str, Property]:
     )
 
     return dict(sorted(_PROPERTIES.items()))
+
+
+_NOT_JUDGED = {
+    "C23": "that clients which start together spread their retries",
+    "C56": "that a client which is killed goes on with its job when it is started again",
+}
+
+
+def named(ids: Iterable[str]) -> list[Property]:
+    """
+    Return the properties of these ids, each once and in order.
+
+    Raises:
+        ValueError: there is no such property; the text says which one may have been meant.
+    """
+    there = properties()
+    wanted = set(ids)
+    for id_ in sorted(wanted - there.keys()):
+        if id_ in _NOT_JUDGED:
+            raise ValueError(f"{id_}: {_NOT_JUDGED[id_]}, is not judged: docs/clients.md says what is")
+        padded = re.fullmatch(r"[Cc]?0*(\d{1,2})", id_)
+        meant = f"C{int(padded[1]):02}" if padded else ""
+        guess = f"did you mean {meant}? " if meant in there else ""
+        raise ValueError(
+            f"expected the id of a property, got {id_!r}; {guess}`fluxmock properties` lists all {len(there)}"
+        )
+    return [one for one in there.values() if one.id in wanted]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -18,6 +17,7 @@ from contract_tests.clients.properties.base import (
     failed,
     prop,
 )
+from contract_tests.clients.properties.results import is_picture
 from contract_tests.clients.story import Ending, Request, Story
 from mock_server.product import load_product
 
@@ -78,7 +78,7 @@ def failed_download_is_no_failed_job(story: Story, _policy: Policy) -> Judgement
         return NOT_EXERCISED
     again = [request for request in story.submissions if request.number > bad[0].number]
     if again and len(story.intents) == 1:  # of several, others may only begin
-        return failed(f"it ordered {len(again)} more images when a download {_trouble(bad[0])}", bills=len(story.jobs))
+        return failed(f"it ordered {_images(len(again))} when a download {_trouble(bad[0])}", bills=len(story.jobs))
     for outcome in story.outcomes:
         if outcome.image is not None and any(
             outcome.image == request.answer for request in bad if request.status >= 400
@@ -93,7 +93,8 @@ def intact_bytes(story: Story, _policy: Policy) -> Judgement:
     Invariant: what is returned as the image are the bytes that were served, all of them; a body that is shorter than
         announced is an error.
     Observed: the bytes returned, or of the file whose path was, against those served, also where a download was cut
-        off. An image that the client has made into another one is not judged.
+        off. An image that the client has made into another one is not judged. Bytes that are others although all of
+        them came are a matter of C55, which MUST hold.
     Source: RFC 9112, 8 (a message shorter than its Content-Length, or without its last chunk, is incomplete).
     Usual bug: a body is copied in pieces by a function that takes the end of the connection for the end of the body
         (shutil.copyfileobj from urllib), or read as text.
@@ -149,17 +150,9 @@ def _documented_lifetime() -> float:
     return load_product().image_seconds
 
 
+def _images(count: int) -> str:
+    return "another image" if count == 1 else f"{count} more images"
+
+
 def _trouble(request: Request) -> str:
     return f"was answered {request.status}" if request.status >= 400 else f"was {request.fault}"
-
-
-def is_picture(data: bytes) -> bool:
-    """Whether `data` are a whole image of any kind."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.load()
-    except Exception:  # noqa: BLE001 - what Pillow raises for what is no picture has no common class
-        return False
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -17,8 +18,9 @@ from contract_tests.clients.properties.base import (
     Policy,
     failed,
     prop,
-    verdict,
 )
+from contract_tests.clients.properties.polling import told_by_hook, told_status
+from contract_tests.clients.properties.results import wrong_result
 from contract_tests.clients.story import Ending, Outcome, Request, Story
 from mock_server.bodies import FORM, JSON, MULTIPART, media_type, read_multipart
 from mock_server.errors import ApiError
@@ -116,42 +118,67 @@ def _type_of(body: bytes) -> str:
     return FORM if re.match(rb"[A-Za-z_]+=", body) else ""
 
 
-@prop("C54", "connections are closed", Level.SHOULD)
+@prop("C54", "connections are closed", Level.SHOULD, Family.IN_TURN)
 def closed_connections(story: Story, _policy: Policy) -> Judgement:
     """
-    Invariant: when the client is done it has no connection open, and it has opened none that it did not use.
-    Observed: connections that were open when the client had returned and a while had passed, where all went well; and
-        those on which nothing was asked. A connection for each call is all right.
+    Invariant: a client that is called again and again does not leave more and more connections open, and opens none
+        that it does not use.
+    Observed: connections that were open when a while had passed since the last of several images that were wanted one
+        after another, to each host; one to each may wait for the next call. And, where all went well, those on which
+        nothing was asked. A connection for each call is all right, and so is one pool for all.
     Source: RFC 9112, 9.6 (the client closes what it does not need); open sockets of a long-lived process run out.
     Usual bug: a requests.Session, httpx.Client or aiohttp.ClientSession per call that nobody closes.
-    Fix: `with Session() as session`, `async with ClientSession() as session`; or close() in a finally.
+    Fix: `with Session() as session`, `async with ClientSession() as session`; or one session for all calls.
     """
-    if story.directives or story.outcome.ending is not Ending.RETURNED:
-        return NOT_EXERCISED
+    in_turn = story.only(Family.IN_TURN)
+    ended_well = all(outcome.ending is Ending.RETURNED for outcome in story.outcomes)
     made = [connection for connection in story.connections if not connection.refused]
-    if not made:
+    if not made or not ended_well or not (in_turn or not story.directives):
         return NOT_EXERCISED
-    left = sum(connection.closed_at is None for connection in made)
-    if left:
-        return failed(f"it left {left} of {len(made)} connections open")
+    left = Counter(connection.origin for connection in made if connection.closed_at is None)
+    if in_turn and len(story.intents) > 1 and max(left.values(), default=0) >= len(story.intents):
+        return failed(f"it left {left.total()} of {len(made)} connections open after {len(story.intents)} images")
     used = {request.connection for request in story.requests}
     idle = sum(connection.number not in used for connection in made)
-    return verdict(idle <= _MOST_IDLE, f"it opened {idle} connections on which it asked for nothing")
+    if idle > _MOST_IDLE:
+        return failed(f"it opened {idle} connections on which it asked for nothing")
+    return PASSED if in_turn else NOT_EXERCISED
 
 
-@prop("C55", "parallel jobs do not mix", Level.MUST, Family.PARALLEL)
-def parallel_jobs_do_not_mix(story: Story, _policy: Policy) -> Judgement:
+@prop(
+    "C55",
+    "each caller gets its own image",
+    Level.MUST,
+    Family.PARALLEL,
+    Family.AMBIGUOUS_SUBMIT,
+    Family.REJECTED_SUBMIT,
+    Family.BROKEN_IMAGE,
+)
+def own_image(story: Story, _policy: Policy) -> Judgement:
     """
-    Invariant: of several images that are wanted at the same time, each caller gets the one that it asked for.
-    Observed: the bytes, or the URL, that each call returned, against the job with its prompt. A function is called in
-        threads, a coroutine function in one event loop.
-    Source: S1 (a job is known by its jobId alone).
+    Invariant: what is returned is the image that was asked for: its bytes, its URL, or a file with them. Of several
+        that are wanted at the same time, each caller gets its own.
+    Observed: what each call returned: bytes against those that were served, all of them (an image that the client has
+        made into another one is let pass); a URL against those that the API told with SUCCESS; a path by what is in
+        its file. Of several, against the job with the prompt of the call; a function is called in threads, a coroutine
+        function in one event loop. What is returned for a job that failed, or has no image, is for C18 and C30; bytes
+        that were lost on the wire are for C47.
+    Source: S1 (a job is known by its jobId alone, and its image by its URL).
     Usual bug: the id, the result or the file is kept in one place for all: a global, an attribute of a shared object, a
-        file of a fixed name.
-    Fix: keep what belongs to a call in local variables, and write to a file that is named for the job.
+        file of a fixed name. Or a placeholder, True or None is returned where there is no image; or the path of a
+        temporary file that is gone.
+    Fix: keep what belongs to a call in local variables, and write to a file that is named for the job; raise where
+        there is no image.
     """
-    if len(story.intents) < 2 or not story.only(Family.PARALLEL):
+    returned = [outcome for outcome in story.outcomes if outcome.ending is Ending.RETURNED]
+    if not returned or _is_for_others(story):
         return NOT_EXERCISED
+    for outcome in returned:
+        why = wrong_result(outcome, story)
+        if why:
+            return failed(why)
+    if len(story.intents) < 2:
+        return PASSED
     exercised = False
     paths = [str(outcome.value) for outcome in story.outcomes if outcome.image is not None and _is_path(outcome)]
     if len(set(paths)) < len(paths):
@@ -163,6 +190,26 @@ def parallel_jobs_do_not_mix(story: Story, _policy: Policy) -> Judgement:
         if got and not got & own:
             return failed(f"of {len(story.intents)} images wanted at once, number {number} is that of another call")
     return PASSED if exercised else NOT_EXERCISED
+
+
+_NO_PLAIN_END = frozenset(
+    {
+        Family.NO_IMAGE,
+        Family.PARTIAL_DATA,
+        Family.FORGED_HOOK,
+        Family.NO_JSON,
+        Family.REDIRECT,
+        Family.DRIFT,
+        Family.OTHER,
+    }
+)
+# There, other properties say what may be returned; or nobody knows it.
+
+
+def _is_for_others(story: Story) -> bool:
+    families = {directive.family for directive in story.directives}
+    failed_ = any(told_status(fetch) == "FAILED" for fetch in story.fetches) or "FAILED" in told_by_hook(story)
+    return failed_ or not families.isdisjoint(_NO_PLAIN_END)
 
 
 def _is_path(outcome: Outcome) -> bool:

@@ -165,6 +165,7 @@ def survives_closed_connections(story: Story, _policy: Policy) -> Judgement:
     if not story.only(Family.CLOSED_CONNECTION) or not _met(story):
         return NOT_EXERCISED
     first = next((request for request in story.submissions if request.answered_at is not None), None)
-    if first is not None and any(request.at >= (first.answered_at or 0.0) for request in story.submissions):
+    later = [request for request in story.submissions if first is not None and request.number > first.number]
+    if first is not None and any(request.at >= (first.answered_at or 0.0) for request in later):
         return failed("it submitted again when its connection had been closed", bills=len(story.jobs))
     return ended_well(story, "although only connections were closed between calls")

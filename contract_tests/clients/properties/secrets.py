@@ -11,6 +11,7 @@ from contract_tests.clients.directives.base import Family
 from contract_tests.clients.properties.base import NOT_EXERCISED, PASSED, Judgement, Level, Policy, failed, prop
 from contract_tests.clients.story import Request, Story
 
+_KEY = "tt-api-key"
 _MOST_HOPS = 50
 # More than the limit of any HTTP library: curl's, the largest, is 50.
 
@@ -20,8 +21,8 @@ def key_to_the_api_alone(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: the key goes to the origin of the API, in its header, and nowhere else: not to the hosts of images and
         webhooks, not to where a redirect leads, and not in a URL, a Referer or a body.
-    Observed: every byte that was sent to another origin, and URL, Referer and body of what was sent to the API; the key
-        as it is, percent-encoded and in base64.
+    Observed: every byte that was sent to another origin, and URL, body and all other headers of what was sent to the
+        API, such as Authorization or Referer; the key as it is, percent-encoded and in base64.
     Source: S1 (the key belongs into the header TT-API-KEY); RFC 9110, 15.4 (a client that follows a redirect takes
         care of the headers that it sets); 17.9 (no secrets in URLs). Tried: requests, urllib3, httpx, aiohttp and
         urllib all send a header of one's own along to another host.
@@ -49,7 +50,8 @@ def key_to_the_api_alone(story: Story, _policy: Policy) -> Judgement:
 def key_not_printed(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: the key stands in nothing that the client prints, logs or raises; a part of it may.
-    Observed: standard output and error, what was logged, and the text of exceptions with their tracebacks.
+    Observed: standard output and error, also as C code, commands that it runs and loggers with handlers of their own
+        write to them; what was logged; and the text of exceptions with their tracebacks. Files are not looked at.
     Source: logs and reports of errors are read by others; keys in logs and recordings are a common leak.
     Usual bug: headers, a URL with the key in it, or a whole configuration are logged or put into an error.
     Fix: mask the key where you word errors; never log headers.
@@ -111,7 +113,7 @@ def leak(request: Request, story: Story) -> str:
         return "in the URL"
     foreign = request.origin != story.origins["api"]
     for name, value in request.headers:
-        if (foreign or name.lower() == "referer") and holds(f"{name}: {value}".encode("latin-1", "replace"), key):
+        if (foreign or name.lower() != _KEY) and holds(f"{name}: {value}".encode("latin-1", "replace"), key):
             return f"in the header {name}"
     return "in the body" if holds(request.body, key) else ""
 

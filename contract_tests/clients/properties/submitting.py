@@ -22,13 +22,31 @@ from mock_server.model import JobState
 _REJECTIONS = frozenset({400, 401, 402, 403})
 
 
-def _is_ambiguous(request: Request) -> bool:
-    """Whether a job was made, and the client cannot know it."""
-    if request.job_id is None or not request.is_submission:
+def refused_for_now(request: Request) -> bool:
+    """
+    Whether a request was not accepted, and may well be when it comes again.
+
+    That is 429 and 503, and of a submission 499 (the queue is full) and 500 too: S2 says to retry once or twice.
+    """
+    if request.is_submission:
+        return request.job_id is None and request.status in {429, 499, 500, 503}
+    return request.status in {429, 503}
+
+
+def _is_ambiguous(request: Request, again: list[Request]) -> bool:
+    """Whether a job was made and the client could not know it: then, or when it sent the same `again`."""
+    if request.job_id is None:
         return False
     answer = request.answer_json
     usable = isinstance(answer, dict) and request.job_id in str(answer.get("data"))
-    return not (request.status == 200 and request.whole and usable)
+    came = request.answered_at is not None and all(other.at >= request.answered_at for other in again)
+    return not (request.status == 200 and request.whole and usable and came)
+
+
+def _sent_again(story: Story, first: Request) -> list[Request]:
+    """Return the later submissions of what `first` ordered."""
+    later = [request for request in story.submissions if request.number > first.number]
+    return [request for request in later if len(story.intents) == 1 or request.body == first.body]
 
 
 def _same(policy: Policy, requests: list[Request]) -> bool:
@@ -44,18 +62,17 @@ def no_double_submit(story: Story, policy: Policy) -> Judgement:
     """
     Invariant: after a submission whose answer got lost, the client does not submit again: the job may have been
         accepted, and is charged.
-    Observed: submissions and jobs made for one intent, when an answer was reset, closed, stalled, truncated, HTML, 502
-        or 504 after the job had been accepted.
+    Observed: submissions and jobs made for one intent, when an answer was reset, closed, stalled, late, truncated,
+        HTML, 502 or 504 after the job had been accepted.
     Source: S2 (a submission costs quota; there is no idempotency key).
-    Usual bug: a retry of the transport that covers POST, as urllib3's Retry(allowed_methods=None), or a loop around the
-        whole call.
+    Usual bug: a retry of the transport that covers POST, as urllib3's Retry(allowed_methods=None), a loop around the
+        whole call, or a timeout that is shorter than an answer may take.
     Fix: retry GETs and fetches only; after a lost answer to a submission report failure, and look for the job first.
     """
-    first = next((request for request in story.submissions if _is_ambiguous(request)), None)
+    tries = ((request, _sent_again(story, request)) for request in story.submissions)
+    first, again = next((one for one in tries if _is_ambiguous(*one)), (None, []))
     if first is None:
         return NOT_EXERCISED
-    later = [request for request in story.submissions if request.number > first.number]
-    again = [request for request in later if len(story.intents) == 1 or request.body == first.body]
     if not again or policy.resubmit or _same(policy, [first, *again]):
         return PASSED
     return failed(f"it submitted {once_more(len(again))} after {_lost(first)}", bills=len(story.jobs))
@@ -64,7 +81,9 @@ def no_double_submit(story: Story, policy: Policy) -> Judgement:
 def _lost(request: Request) -> str:
     if request.fault:
         return f"an answer that was {request.fault}"
-    return f"an answer of {request.status}" if request.status != 200 else "an answer that was no JSON"
+    if request.status != 200:
+        return f"an answer of {request.status}"
+    return "an answer that was no JSON" if request.answer_json is None else "an answer that it did not wait for"
 
 
 @prop("C02", "no resubmit on definite rejection", Level.MUST, Family.REJECTED_SUBMIT)
@@ -74,27 +93,29 @@ def no_resubmit_after_rejection(story: Story, _policy: Policy) -> Judgement:
     Observed: submissions after the first one that was refused so.
     Source: S2 (on 4xx check the request before a retry).
     Usual bug: a retry on every status of 400 and more.
-    Fix: retry only what is worth it: 429 and 503, with a limit; report all other refusals at once.
+    Fix: retry only what is worth it: 429, 499 and 503, with a limit; report all other refusals at once.
     """
     first = next((request for request in story.submissions if request.status in _REJECTIONS), None)
     if first is None:
         return NOT_EXERCISED
     known_at = first.at if first.answered_at is None else first.answered_at
-    again = [request for request in story.submissions if request.at >= known_at and request.body == first.body]
+    later = [request for request in story.submissions if request.number > first.number and request.at >= known_at]
+    again = [request for request in later if request.body == first.body]
     return verdict(not again, f"it sent the same submission {once_more(len(again))} after {first.status}")
 
 
 @prop("C03", "bounded retry of what was not accepted", Level.SHOULD, Family.BUSY_SUBMIT)
 def bounded_retry(story: Story, policy: Policy) -> Judgement:
     """
-    Invariant: a submission that was refused for now (429, 503) is tried again a few times at the most, and then
-        reported as failed.
-    Observed: submissions that were answered 429 or 503 without a job.
-    Source: S2 (429 short-term rate exceeded); AWS's standard retry mode makes three attempts.
+    Invariant: a submission that was refused for now (429, 499, 500, 503) is tried again a few times at the most, and
+        then reported as failed.
+    Observed: submissions that were answered so, without a job.
+    Source: S2 (429 short-term rate exceeded, 499 queue exhausted; retry 5xx once or twice); AWS's standard retry mode
+        makes three attempts.
     Usual bug: while True around the submission.
     Fix: count the attempts; give up after three to five.
     """
-    refused = [request for request in story.submissions if request.status in {429, 503} and request.job_id is None]
+    refused = [request for request in story.submissions if refused_for_now(request)]
     if not refused:
         return NOT_EXERCISED
     if story.outcome.ending is Ending.HUNG:
@@ -109,13 +130,13 @@ def bounded_retry(story: Story, policy: Policy) -> Judgement:
 def identical_resubmission(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: a submission that is sent again is the same: method, path, fields and key.
-    Observed: submissions after one that was refused for now (429, 503), field by field; of a multipart body the parts,
-        whatever the boundary.
+    Observed: submissions after one that was refused for now (429, 499, 500, 503), field by field; of a multipart body
+        the parts, whatever the boundary.
     Source: RFC 9110, 9.2.2 (a retry repeats the request).
     Usual bug: the body is built, or its file read, once outside the loop and used up in the first attempt.
     Fix: build the request anew for each attempt.
     """
-    refused = [request for request in story.submissions if request.status in {429, 503} and request.job_id is None]
+    refused = [request for request in story.submissions if refused_for_now(request)]
     if not refused or len(story.submissions) < 2 or len(story.intents) > 1:
         return NOT_EXERCISED
     first = story.submissions[0]
@@ -155,14 +176,19 @@ def _status(request: Request) -> object:
 @prop("C06", "quota is conserved", Level.MUST)
 def conserved_quota(story: Story, policy: Policy) -> Judgement:
     """
-    Invariant: for one image one job is paid for.
-    Observed: jobs in the ledger against images that were wanted.
-    Source: S2 (prepaid quota, charged by job).
-    Usual bug: two submissions for one call, whatever the reason.
-    Fix: submit once, in one place; see C01 for retries.
+    Invariant: for one image one job is paid for, and at the price of the mode that the client was told, if it was.
+    Observed: jobs and their modes in the ledger against images that were wanted.
+    Source: S2 (prepaid quota, charged by job, by its mode).
+    Usual bug: two submissions for one call, whatever the reason; a mode that is written into the body, while the
+        parameter is not looked at.
+    Fix: submit once, in one place, and send the mode that you were given; see C01 for retries.
     """
     if not story.jobs:
         return NOT_EXERCISED
+    told = {intent.mode for intent in story.intents if intent.mode_told}
+    other = next((job.order.mode for job in story.jobs if told and job.order.mode not in told), None)
+    if other is not None:
+        return failed(f"it was told the mode {', '.join(told)}, and paid for {other}: {story.spent:f} quota units")
     wanted = len(story.intents)
     if len(story.jobs) <= wanted or policy.resubmit:
         return PASSED

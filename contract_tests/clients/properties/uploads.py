@@ -13,8 +13,8 @@ from contract_tests.clients.properties.base import (
     failed,
     prop,
 )
-from contract_tests.clients.properties.downloads import is_picture
 from contract_tests.clients.properties.multipart import Malformed, Part, means, read_strictly
+from contract_tests.clients.properties.results import is_picture
 from contract_tests.clients.story import Request, Story
 from contract_tests.exchanges import Endpoint
 from mock_server.bodies import read_multipart

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from pathlib import Path
 
+from contract_tests.clients.named import word_of
 from contract_tests.clients.properties.base import Level
+from contract_tests.clients.properties.works import WORKS
 from contract_tests.clients.verdict import PropertyResult, Result, Verdict
 
 
@@ -46,8 +49,13 @@ _RESULTS = [Result.FAIL, Result.UNSTABLE, Result.NOT_EXERCISED, Result.PASS]
 
 
 def ordered(verdict: Verdict) -> list[PropertyResult]:
-    """Return the results, the worst first: those that bill an image again lead, then by level and id."""
-    return sorted(verdict.results, key=_rank)
+    """
+    Return the results, the worst first: those that bill an image again lead, then by level and id.
+
+    That the client does not work at all comes before them; that it does is no line of its own.
+    """
+    works = [verdict.works] if verdict.works is not None and is_broken(verdict.works) else []
+    return [*works, *sorted(verdict.results, key=_rank)]
 
 
 def _rank(result: PropertyResult) -> tuple[int, int, bool, str]:
@@ -68,13 +76,22 @@ def again(result: PropertyResult, context: Context) -> str:
     if saved is not None and _is_callable(context):
         return shlex.join(["fluxmock", "replay", str(saved), context.client, *context.options])
     head, tail = _split(context.command)
-    return shlex.join([*head, "--property", result.property.id, *tail])
+    if result.property.id == WORKS.id:  # the first scenario shows it
+        return shlex.join([*_without(head, "--profile", "--examples"), "--examples", "1", *tail])
+    played = [] if result.story is None else [("--play", word_of(one)) for one in result.story.directives]
+    words = _without(head, "--profile", "--examples") if played else head
+    return shlex.join([*words, "--property", result.property.id, *chain.from_iterable(played), *tail])
 
 
 def _split(command: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the words before and from the `--` with which a client's own command begins."""
     at = command.index("--") if "--" in command else len(command)
     return command[:at], command[at:]
+
+
+def _without(words: tuple[str, ...], *options: str) -> list[str]:
+    """Return the words but for options, and the values that follow them."""
+    return [word for before, word in pairwise(("", *words)) if word not in options and before not in options]
 
 
 def _is_callable(context: Context) -> bool:

@@ -18,9 +18,10 @@ def render(verdict: Verdict, context: Context) -> str:
     suite = ET.Element("testsuite", name=context.client)
     for result in ordered(verdict):
         _case(suite, result, context)
-    if verdict.exit_code is Exit.NEVER_CALLED:
-        case = ET.SubElement(suite, "testcase", classname="fluxmock", name="the client calls")
-        ET.SubElement(case, "error", type="never-called", message=headline(verdict, context))
+    if verdict.exit_code is Exit.UNKNOWN:
+        case = ET.SubElement(suite, "testcase", classname="fluxmock", name="something is known of the client")
+        kind = "unknown" if verdict.requests else "never-called"
+        ET.SubElement(case, "error", type=kind, message=headline(verdict, context))
     ET.SubElement(suite, "system-out").text = amount(verdict, context)
     return as_text(suite)
 

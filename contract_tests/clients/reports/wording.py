@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from contract_tests.clients.met import Kind, by_kind
 from contract_tests.clients.properties.base import Level, Need
-from contract_tests.clients.reports.frame import Context
+from contract_tests.clients.reports.frame import Context, ordered
 from contract_tests.clients.verdict import Exit, PropertyResult, Result, Verdict
+from contract_tests.reports.masking import encodable, shown
 from contract_tests.reports.wording import counted, listed
 
 _NEEDS = {
@@ -26,27 +27,53 @@ _KINDS = {
 
 def headline(verdict: Verdict, context: Context) -> str:
     """Return the line that says most."""
-    if verdict.exit_code is Exit.NEVER_CALLED:
-        return f"{context.client} never called the API, so nothing is known: it must call the base_url that it is given"
+    works = verdict.works
+    if verdict.exit_code is Exit.UNKNOWN:
+        return _unknown(verdict, context)
     broken = [level for level in Level if verdict.failures(level)]
-    unstable = [one for one in verdict.results if one.result is Result.UNSTABLE]
+    unstable = [one for one in ordered(verdict) if one.result is Result.UNSTABLE]
     more = f"; {counted(len(unstable), 'failure')} not seen every time" if unstable else ""
+    counts = listed([f"{len(verdict.failures(level))} {level}" for level in broken]) if broken else ""
+    verb = "does" if counts.startswith("1 ") and len(broken) == 1 else "do"
+    bills = max((one.bills for one in verdict.failures()), default=0)
+    costs = f", and it {billed(bills)}" if bills > 1 else ""
+    if works is not None and works.result is Result.FAIL:
+        besides = f"; besides, {counts} {verb} not hold{costs}" if broken else ""
+        return f"{context.client} failed: it does not work when all goes well: {_clean(works.why)}{besides}{more}"
     if not broken:
         return f"{context.client} passed: {_held(verdict)}{more}"
-    counts = listed([f"{len(verdict.failures(level))} {level}" for level in broken])
-    verb = "does" if counts.startswith("1 ") and len(broken) == 1 else "do"
-    bills = max(one.bills for one in verdict.failures())
-    costs = f", and it {billed(bills)}" if bills > 1 else ""
     word = "failed" if verdict.exit_code is Exit.FAILED else "passed, but"
     return f"{context.client} {word}: {counts} {verb} not hold{costs}{more}"
 
 
+def _unknown(verdict: Verdict, context: Context) -> str:
+    """Return why nothing is known."""
+    works = verdict.works
+    if not verdict.requests:
+        why = f"; {_clean(works.why)}" if works is not None and works.why else ""
+        return (
+            f"{context.client} never called the API, so nothing is known: it must call the base_url that it is "
+            f"given{why}"
+        )
+    if works is not None and works.result is Result.UNSTABLE:
+        return f"{context.client}: nothing is known: not every time did it work when all goes well: {_clean(works.why)}"
+    if works is not None and works.result is not Result.PASS:
+        return f"{context.client}: nothing is known: it was not seen to end when all goes well; it may need more time"
+    one = len(verdict.results) == 1
+    which = "the property that was looked for was" if one else f"none of {len(verdict.results)} properties was"
+    said = "not " if one else ""
+    return f"{context.client}: nothing is known: {which} {said}seen to hold, or not to"
+
+
+def _clean(words: str) -> str:
+    return encodable(shown(words))
+
+
 def _held(verdict: Verdict) -> str:
-    held = [one for one in verdict.results if one.result is Result.PASS]
-    unmet = [one for one in verdict.results if one.result is Result.NOT_EXERCISED]
-    return f"{counted(len(held), 'property').replace('propertys', 'properties')} held" + (
-        f", {len(unmet)} were not exercised" if unmet else ""
-    )
+    held = sum(one.result is Result.PASS for one in verdict.results)
+    unmet = sum(one.result is Result.NOT_EXERCISED for one in verdict.results)
+    told = f"{held:,} {'property' if held == 1 else 'properties'} held"
+    return f"{told}, {unmet:,} {'was' if unmet == 1 else 'were'} not exercised" if unmet else told
 
 
 def billed(bills: int) -> str:
@@ -64,6 +91,8 @@ def state(result: PropertyResult) -> str:
 def why_not(result: PropertyResult) -> str:
     """Return why a property was not exercised."""
     needs = [_NEEDS[need] for need in Need if need in result.property.needs]
+    if result.property.level is Level.POLICY:
+        needs.append("a value that is declared")
     return f"needs {listed(needs)}" if needs else "what it is about never happened"
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
-import threading
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from contract_tests.clients.directives.base import ORIGINS
 from contract_tests.clients.given import Callee, image_of
+from contract_tests.clients.simulation.loops import MainThread
+from contract_tests.clients.simulation.odd import printable, words_of
 from contract_tests.clients.simulation.scheduler import Hangs
 from contract_tests.clients.simulation.sockets import SimulatedScheduler
 from contract_tests.clients.story import Ending, Intent, Outcome
@@ -20,9 +20,6 @@ from mock_server.drive.turns import not_driven
 
 Wanted = tuple[Intent, Path | None]
 """What is wanted, and the file with the picture to edit."""
-
-_LAST_SECONDS = 5.0
-# Real seconds that threads of a client have to end, once they have been told to.
 
 
 class Asking:
@@ -33,55 +30,62 @@ class Asking:
         client: the client.
         scheduler: the simulation's.
         output: what is printed and logged meanwhile.
+        wanted: what is wanted of it.
     """
 
-    def __init__(self, client: Callee, scheduler: SimulatedScheduler, output: io.StringIO) -> None:
+    def __init__(
+        self, client: Callee, scheduler: SimulatedScheduler, output: io.StringIO, wanted: Sequence[Wanted]
+    ) -> None:
         self._client = client
         self._scheduler = scheduler
         self._output = output
+        self._wanted = wanted
+        self._ended: list[Outcome | None] = [None] * len(wanted)
 
-    def for_all(self, wanted: Sequence[Wanted]) -> tuple[Outcome, ...]:
-        """
-        Ask for all that is wanted, at the same time if it is more than one image.
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Return what came of each; what has not come to an end hangs."""
+        return tuple(outcome or self._hung() for outcome in self._ended)
 
-        A function is called in a thread for each, a coroutine function in one event loop for all.
+    def for_all(self, *, in_turn: bool = False) -> None:
         """
-        if len(wanted) == 1:
-            return (self._for_one(*wanted[0]),)
-        ended: list[Outcome | None] = [None] * len(wanted)
+        Ask for all that is wanted, at the same time if it is more than one image and not to be had in turn.
+
+        A function is called in a thread for each, a coroutine function in one event loop for all; in turn, each by
+        itself.
+        """
+        if in_turn or len(self._wanted) == 1:
+            for place in range(len(self._wanted)):
+                self._ask(place)
+            return
         with suppress(Hangs):
             if self._client.is_async:
-                asyncio.run(self._in_one_loop(wanted, ended))
+                asyncio.run(self._in_one_loop())
             else:
-                self._in_threads(wanted, ended)
-        return tuple(outcome or self._hung() for outcome in ended)
+                self._in_threads()
 
-    def _for_one(self, intent: Intent, file: Path | None) -> Outcome:
+    def _ask(self, place: int) -> None:
         try:
-            return self._returned(self._client(ORIGINS["api"], intent, file))
+            self._ended[place] = self._returned(self._client(ORIGINS["api"], *self._wanted[place]))
         except Hangs:
-            return self._hung()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - to raise is how a client reports failure
-            return self._raised(error)
+            self._ended[place] = self._hung()
+        except BaseException as error:  # noqa: BLE001 - to raise is how a client reports failure, whatever it raises
+            self._ended[place] = self._raised(error)
 
-    async def _in_one_loop(self, wanted: Sequence[Wanted], ended: list[Outcome | None]) -> None:
-        async def ask(place: int, intent: Intent, file: Path | None) -> None:
+    async def _in_one_loop(self) -> None:
+        async def ask(place: int) -> None:
             try:
-                ended[place] = self._returned(await self._client.begun(ORIGINS["api"], intent, file))
+                self._ended[place] = self._returned(await self._client.begun(ORIGINS["api"], *self._wanted[place]))
             except Hangs:
                 raise
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
-                ended[place] = self._raised(error)
+            except BaseException as error:  # noqa: BLE001 - as above
+                self._ended[place] = self._raised(error)
 
-        await asyncio.gather(*(ask(place, *one) for place, one in enumerate(wanted)))
+        await asyncio.gather(*(ask(place) for place in range(len(self._wanted))))
 
-    def _in_threads(self, wanted: Sequence[Wanted], ended: list[Outcome | None]) -> None:
-        def ask(place: int) -> None:
-            ended[place] = self._for_one(*wanted[place])
-
+    def _in_threads(self) -> None:
         threads = [
-            threading.Thread(target=ask, args=(place,), name=f"intent-{place + 1}", daemon=True)
-            for place in range(len(wanted))
+            MainThread(target=self._ask, args=(place,), name=f"intent-{place + 1}", daemon=True)
+            for place in range(len(self._wanted))
         ]
         for thread in threads:
             start_driven(thread, self._scheduler)
@@ -90,23 +94,19 @@ class Asking:
                 thread.join()
         finally:
             with not_driven():
-                for thread in threads:
-                    thread.join(_LAST_SECONDS)
+                self._scheduler.reap(threads)
 
     def _returned(self, value: object) -> Outcome:
+        value = printable(value)
         return Outcome(Ending.RETURNED, self._now(), value, output=self._output.getvalue(), image=image_of(value))
 
     def _hung(self) -> Outcome:
         return Outcome(Ending.HUNG, self._now(), error=self._scheduler.why, output=self._output.getvalue())
 
     def _raised(self, error: BaseException) -> Outcome:
-        ending = Ending.HUNG if self._scheduler.over else Ending.FAILED
-        told = "".join(traceback.format_exception(error))
-        return Outcome(ending, self._now(), None, _words(error), self._output.getvalue() + told)
+        ending = Ending.HUNG if self._scheduler.over or isinstance(error, RecursionError) else Ending.FAILED
+        words, told = words_of(error)
+        return Outcome(ending, self._now(), None, words, self._output.getvalue() + told)
 
     def _now(self) -> float:
         return self._scheduler.network.now()
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -6,6 +6,7 @@ import asyncio
 import queue
 import selectors
 import socket
+import threading
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any, TypeVarTuple
@@ -17,7 +18,8 @@ from mock_server.drive.turns import Rest, here
 _Ts = TypeVarTuple("_Ts")
 
 _Policy: Any = asyncio.DefaultEventLoopPolicy
-_factory = _Policy._loop_factory
+_BasePolicy: Any = asyncio.events.BaseDefaultEventLoopPolicy
+_factory, _get_event_loop = _Policy._loop_factory, _BasePolicy.get_event_loop
 _SimpleQueue = queue.SimpleQueue
 _Base = asyncio.BaseEventLoop
 _call_later, _call_at = _Base.call_later, _Base.call_at
@@ -35,6 +37,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         """Return the monotonic time of the simulation, in seconds."""
+        member = here.member
+        if member is not None and not self._driver.over:
+            self._driver.looked(member, own=False)
         return self._driver.monotonic_ns() / 1e9
 
     def _write_to_self(self) -> None:
@@ -83,9 +88,31 @@ class _Selector(selectors.DefaultSelector):
 
 def _loop_of_thread() -> asyncio.AbstractEventLoop:
     member = here.member
-    if member is None or not isinstance(member.driver, SimulatedScheduler) or member.driver.over:
+    if member is None or not isinstance(member.driver, SimulatedScheduler):
         return _factory()  # type: ignore[no-any-return]
+    if member.driver.over:
+        member.driver.outlived(member, waits=True)
     return SimulatedLoop(member.driver)
+
+
+class MainThread(threading.Thread):
+    """A thread that stands for the main one of the client, so that `asyncio.get_event_loop()` makes a loop there."""
+
+    def run(self) -> None:
+        """Run the target, and close what loop it leaves."""
+        try:
+            super().run()
+        finally:
+            loop = asyncio.get_event_loop_policy()._local._loop  # type: ignore[attr-defined]
+            if loop is not None:
+                loop.close()
+
+
+def _loop_here(policy: Any) -> Any:
+    local = policy._local
+    if local._loop is None and not local._set_called and isinstance(threading.current_thread(), MainThread):
+        policy.set_event_loop(policy.new_event_loop())
+    return _get_event_loop(policy)
 
 
 def _queue() -> Any:
@@ -96,6 +123,7 @@ def _queue() -> Any:
 
 FIXED: tuple[Fixed, ...] = (
     (_Policy, "_loop_factory", Pair(_factory, staticmethod(_loop_of_thread))),
+    (_BasePolicy, "get_event_loop", Pair(_get_event_loop, _loop_here)),
     (queue, "SimpleQueue", Pair(_SimpleQueue, _queue)),
 )
 """To be put in one place each."""

@@ -34,12 +34,14 @@ class OtherIds(Source):
 
     Args:
         seed: of the tenant.
-        key: of the tenant.
+        key: of the tenant when it lived first.
         before: how often it has lived.
+        tag: of the names of its images, which its key decides.
     """
 
-    def __init__(self, seed: int, key: str, before: int) -> None:
+    def __init__(self, seed: int, key: str, before: int, tag: bytes) -> None:
         super().__init__(seed, key)
+        self.tag = tag
         self._ids = Source(seed, f"{key}, {before}")
 
     def draw(self, number: int) -> Luck:

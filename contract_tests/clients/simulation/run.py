@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from contract_tests.clients.directives.base import ORIGINS, Directive, scenario_of
+from contract_tests.clients.directives.base import ORIGINS, Directive, Family, scenario_of
 from contract_tests.clients.given import Callee
-from contract_tests.clients.simulation import loops, luck, sockets, trust
+from contract_tests.clients.simulation import confined, loops, luck, sockets, trust
 from contract_tests.clients.simulation.asking import Asking
 from contract_tests.clients.simulation.hooks import HookSender
 from contract_tests.clients.simulation.network import Network, Origin, Sent, no_app
+from contract_tests.clients.simulation.output import Output, captured
 from contract_tests.clients.simulation.scheduler import Hangs
 from contract_tests.clients.simulation.sockets import SimulatedScheduler
 from contract_tests.clients.simulation.timeline import Timeline
+from contract_tests.clients.simulation.watching import STUCK_SECONDS, watch
 from contract_tests.clients.story import Connection, HookCall, Intent, Outcome, Request, Story
 from contract_tests.clients.telling import request_of
 from mock_server.app import create_app
@@ -37,7 +39,7 @@ from mock_server.settings import Settings
 from mock_server.tenant import Tenant
 from mock_server.world import World
 
-_NETWORK_STAND_INS = StandIns((*sockets.PAIRS, *luck.PAIRS, *trust.PAIRS), loops.FIXED, {})
+_NETWORK_STAND_INS = StandIns((*sockets.PAIRS, *luck.PAIRS, *trust.PAIRS, *confined.PAIRS), loops.FIXED, {})
 
 _HURRY_SECONDS, _HURRY_REQUESTS = 300.0, 300
 
@@ -54,6 +56,7 @@ class Simulation:
         seconds: how long a client may live, in virtual seconds.
         quiet_seconds: how long is listened after it has ended, in virtual seconds.
         most_requests: after so many a client is taken to be one that does not stop.
+        stuck_seconds: real seconds in which a client may do nothing that can be seen; then it is given up.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Simulation:
         seconds: float = 7200.0,
         quiet_seconds: float = 120.0,
         most_requests: int = 1500,
+        stuck_seconds: float = STUCK_SECONDS,
     ) -> None:
         check_interpreter()
         self._client = client
@@ -73,6 +77,7 @@ class Simulation:
         self._seconds = seconds
         self._quiet_seconds = quiet_seconds
         self._most_requests = most_requests
+        self._stuck_seconds = stuck_seconds
         self._hooks = HookSender(receiver)
         settings = Settings.of(
             contract=contract, clock="frozen", seed=seed, hook_allow="*", images="plain", journal=most_requests + 10
@@ -109,15 +114,21 @@ class Simulation:
             intents: what is wanted of the client, all at the same time and with the same key.
 
         Returns:
-            What happened; equal calls give equal stories, byte for byte. Of the same Simulation they do but for the ids
-            of jobs, for what is outside of the client, such as its receiver, may remember those.
+            What happened; equal calls give equal stories, byte for byte. Of the same Simulation they do but for the key
+            and the ids of jobs, for the client, or what is outside of it such as its receiver, may remember those.
+
+        Raises:
+            UnusableClient: it does what cannot be simulated, or keeps busy for ever in code that nobody can end.
         """
         scenario = scenario_of(directives)
-        key = intents[0].api_key
+        mark = intents[0].api_key
+        before = self._lived[mark]
+        self._lived[mark] += 1
+        key = f"{mark}{before:04x}" if before else mark
+        intents = tuple(replace(intent, api_key=key) for intent in intents)
         tenant = self._world.reset(key, **scenario.get("settings", {}))
-        if self._lived[key]:
-            tenant.source = luck.OtherIds(tenant.settings.seed, key, self._lived[key])
-        self._lived[key] += 1
+        if before:
+            tenant.source = luck.OtherIds(tenant.settings.seed, mark, before, tenant.source.tag)
         TenantControl(self._world, key).scenario(read_scenario(scenario))
         timeline = Timeline(tenant)
         scheduler = SimulatedScheduler(timeline, self._seconds)
@@ -132,8 +143,9 @@ class Simulation:
         forged = [name for directive in directives for name in directive.forged]
         url = intents[0].hook_url if self._client.takes("hook_url") else None
         self._hooks.attend(scheduler, tenant, forged=forged, url=url)
-        with luck.repeated(scheduler, key):
-            outcomes = self._run(scheduler, intents)
+        in_turn = any(directive.family is Family.IN_TURN for directive in directives)
+        with luck.repeated(scheduler, mark):
+            outcomes = self._run(scheduler, intents, in_turn=in_turn)
         story = self._story(directives, intents, outcomes, tenant, network)
         self._world.forget(key)
         return story
@@ -147,25 +159,42 @@ class Simulation:
             for role, url in ORIGINS.items()
         )
 
-    def _run(self, scheduler: SimulatedScheduler, intents: Sequence[Intent]) -> tuple[Outcome, ...]:
+    def _run(self, scheduler: SimulatedScheduler, intents: Sequence[Intent], *, in_turn: bool) -> tuple[Outcome, ...]:
         wanted = [(intent, self._file(number, intent)) for number, intent in enumerate(intents, start=1)]
+        output = Output()
+        asking = Asking(self._client, scheduler, output, wanted)
+        # The client has a thread of its own, for one that lets nobody end it can be left there.
+        thread = loops.MainThread(target=self._live, args=(scheduler, asking, in_turn), name="client", daemon=True)
+        with captured(output):
+            try:
+                thread.start()
+                watch(scheduler, self._stuck_seconds)
+            finally:
+                scheduler.stop("the story is told")
+                scheduler.network.close()
+                with _silenced(logging.getLogger("concurrent.futures")):  # it tells of workers that are ended
+                    scheduler.reap()
+            return asking.outcomes()
+
+    def _live(self, scheduler: SimulatedScheduler, asking: Asking, in_turn: bool) -> None:
+        """Let the client live, in the thread that is called so, and watch what it leaves behind."""
         member = here.member = scheduler.enrol()
-        output = io.StringIO()
         try:
-            with _captured(output):
-                outcomes = Asking(self._client, scheduler, output).for_all(wanted)
-                if not scheduler.over:
-                    # Threads that the client left behind, and webhooks that are late.
-                    with suppress(Hangs):
-                        scheduler.rest(Rest(member, scheduler.deadline(self._quiet_seconds)))
+            asking.for_all(in_turn=in_turn)
+            if not scheduler.over:
+                # Threads that the client left behind, and webhooks that are late.
+                with suppress(Hangs):
+                    scheduler.rest(Rest(member, scheduler.deadline(self._quiet_seconds)))
+        except Hangs:
+            pass  # it was given up
+        except BaseException as error:  # noqa: BLE001 - ours, for what the client raises is told
+            scheduler.trouble = error
         finally:
             scheduler.network.close()
             scheduler.stop("the story is told")
-            scheduler.dismiss(member)
             here.member = None
-            with _silenced(logging.getLogger("concurrent.futures")):  # it tells of workers that are ended
-                scheduler.reap()
-        return outcomes
+            scheduler.dismiss(member)
+            scheduler.released.set()
 
     def _file(self, number: int, intent: Intent) -> Path | None:
         """Return the file with the picture that is to be edited."""
@@ -244,16 +273,3 @@ def _silenced(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         logger.disabled = before
-
-
-@contextmanager
-def _captured(output: io.StringIO) -> Iterator[None]:
-    """Take what is printed and logged."""
-    handler = logging.StreamHandler(output)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        with redirect_stdout(output), redirect_stderr(output):
-            yield
-    finally:
-        root.removeHandler(handler)

@@ -7,11 +7,15 @@ none is ready, the clock goes to the next event. So neither the speed of the mac
 
 from __future__ import annotations
 
+import ctypes
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures.thread import _threads_queues
 from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import Any, NoReturn
 
 from contract_tests.clients.simulation.timeline import Timeline
 from mock_server.drive.turns import Driver, Member, Rest, here, not_driven
@@ -25,6 +29,21 @@ _REAP_SECONDS = 2.0
 
 _OUTSIDE_SECONDS = 0.25
 # Real seconds in which somebody outside, as a thread that is not driven, may still wake those who wait for ever.
+
+
+_MOST_TOLD = 50
+# How often a thread is told that it is over, before it is left where it is: a bare `except` hears nothing.
+
+_MANY_LOOKS, _MORE_LOOKS = 1000, 20
+# How often the clock may be looked at while it stands still before it is taken for a busy wait, and how often then
+# until the clock goes on by another nap.
+
+_SHORTEST_NAP, _LONGEST_NAP, _NAP_SHARE = 0.001, 1.0, 0.05
+# Virtual seconds by which the clock goes on for who waits busily: a share of what that has taken already.
+
+
+_pools: Any = _threads_queues
+# The threads of all pools, by which Python waits for them when it ends.
 
 
 class Hangs(SystemExit):
@@ -42,6 +61,10 @@ class Scheduler(Driver):
     Attributes:
         why: why it was stopped; empty when it was not.
         luck: where its threads' randomness comes from; None is the system.
+        unusable: why no client that does so can be simulated; empty when it can.
+        trouble: what went wrong in the first thread outside of the client.
+        beats: goes up with all that the threads do which can be seen.
+        released: set when nobody needs to wait for the first thread any more: it has ended, or was left behind.
     """
 
     loops = False
@@ -52,6 +75,16 @@ class Scheduler(Driver):
         self.ends_at = timeline.now() + seconds
         self.why = ""
         self.luck: random.Random | None = None
+        self.unusable = ""
+        self.trouble: BaseException | None = None
+        self.beats = 0
+        self.released = threading.Event()
+        self._idents: dict[Member, int] = {}
+        self._first: Member | None = None
+        self._told: Counter[Member] = Counter()
+        self._left: set[Member] = set()
+        self._looks = 0
+        self._waited_busily = 0.0
         self._running: Member | None = None
         self._turns = 0
         self._threads: dict[threading.Thread, Member] = {}
@@ -63,6 +96,45 @@ class Scheduler(Driver):
             self.why = self.why or why
             self.over = True
             self.changed.notify_all()
+
+    def tell(self, member: Member) -> NoReturn:
+        """Raise Hangs in the thread of `member`; one that has been told too often goes no further, for ever."""
+        with self.changed:
+            self.beats += 1
+            self._told[member] += 1
+            deaf = self._told[member] > _MOST_TOLD
+            if deaf:
+                self._left.add(member)
+                self.changed.notify_all()
+                if member is self._first:
+                    self.released.set()
+        while deaf:
+            _pools.pop(threading.current_thread(), None)  # else its pool waits for it when Python ends
+            with not_driven():
+                threading.Event().wait()
+        raise Hangs(self.why)
+
+    def outlived(self, member: Member, *, waits: bool) -> None:
+        """Tell a thread that it is over; one that only looks at the clock may do so for a while, to clean up."""
+        self._looks += 1
+        if waits or self._looks > _MANY_LOOKS:
+            self.tell(member)
+
+    def looked(self, member: Member, *, own: bool) -> None:  # noqa: ARG002
+        """Let time pass for a thread that waits busily: it looks at the clock, and does nothing else."""
+        self._looks += 1
+        if self._looks < (_MORE_LOOKS if self._waited_busily else _MANY_LOOKS):
+            return
+        nap = min(max(_SHORTEST_NAP, self._waited_busily * _NAP_SHARE), _LONGEST_NAP)
+        waited = self._waited_busily + nap
+        self.rest(Rest(member, self.deadline(nap)))
+        self._waited_busily = waited
+
+    def where(self) -> int | None:
+        """Return the identifier of the thread that has the turn, or else of the first one."""
+        with self.changed:
+            member = self._running or self._first
+            return None if member is None else self._idents.get(member)
 
     def wake(self, rest: Rest) -> None:
         """End a wait."""
@@ -77,10 +149,12 @@ class Scheduler(Driver):
         member = super().enrol(outer, thread)
         with self.changed:
             if self._running is None and thread is None:
-                self._running = member
+                self._running = self._first = member
+                self._idents[member] = threading.get_ident()
             else:
                 self._rests.append(Rest(member, None, over=True))
             if thread is not None:
+                thread.daemon = True  # one that is left behind must not keep Python from ending
                 self._threads[thread] = member
         return member
 
@@ -88,18 +162,31 @@ class Scheduler(Driver):
         """Run `run` in this thread, which has just been started, when its turn has come; Hangs ends it quietly."""
         with self.changed:
             rest = next(rest for rest in self._rests if rest.member is member)
+            self._idents[member] = threading.get_ident()
         with suppress(Hangs):
             self._await(rest)
             here.member = member
             run()
 
-    def reap(self) -> None:
-        """Wait for the threads of a simulation that is over to end, as far as they do."""
+    def reap(self, threads: Collection[threading.Thread] | None = None) -> None:
+        """
+        Wait for threads to end that were told to, as far as they do, and interrupt the others.
+
+        Args:
+            threads: which; None is all.
+        """
         ends = monotonic() + _REAP_SECONDS
         with self.changed:
-            left = list(self._threads)
-        for thread in left:
+            waited = {one: self._threads.get(one) for one in (self._threads if threads is None else threads)}
+            self.changed.wait_for(
+                lambda: all(member in self._left or one not in self._threads for one, member in waited.items()),
+                _REAP_SECONDS,
+            )
+            ending = [one for one, member in waited.items() if member not in self._left and one.ident is not None]
+        for thread in ending:
             thread.join(max(0.0, ends - monotonic()))
+            if thread.is_alive():
+                interrupt(thread.ident)
 
     def dismiss(self, member: Member) -> None:
         """Let a thread go that has ended, and wake those who wait for that."""
@@ -147,6 +234,8 @@ class Scheduler(Driver):
     def rest(self, rest: Rest) -> None:
         """Return when `rest` is over and its turn has come; raise Hangs when the simulation is."""
         with self.changed:
+            self.beats += 1
+            self._looks, self._waited_busily = 0, 0.0
             self._rests.append(rest)
         self._await(rest)
 
@@ -159,7 +248,7 @@ class Scheduler(Driver):
             with self.changed:
                 self._rests.remove(rest)
         if self.over:
-            raise Hangs(self.why)
+            self.tell(rest.member)
 
     def _goes_on(self, rest: Rest) -> bool:
         """Do what is to be done next; return whether that is for the thread of `rest` to go on."""
@@ -206,3 +295,9 @@ class Scheduler(Driver):
             self.clock.advance_to_next_event()
         else:
             self.clock.advance_to(target)
+
+
+def interrupt(ident: int | None) -> None:
+    """Throw Hangs into a thread that runs code of Python and does nothing that can be seen, so that it ends."""
+    if ident is not None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Hangs))

@@ -28,8 +28,11 @@ class SimulatedScheduler(Scheduler):
 
 def _network() -> Network | None:
     member = here.member
-    driver = None if member is None else member.driver
-    return driver.network if isinstance(driver, SimulatedScheduler) else None
+    if member is None or not isinstance(member.driver, SimulatedScheduler):
+        return None
+    if member.driver.over:  # before there is a socket that nobody would close
+        member.driver.outlived(member, waits=True)
+    return member.driver.network
 
 
 class _StandInType(type):
@@ -99,7 +102,7 @@ class SimulatedSocket(_Real, metaclass=_StandInType):
     def connect(self, address: Any) -> None:
         """Connect to an origin; ConnectionRefusedError if there is none."""
         host, port = address[:2]
-        network = self._driver().network
+        network = self._alive().network
         with not_driven():
             self._peer = network.connect(network.address_of(host), int(port), self._other)
         self._address = (str(host), int(port))
@@ -144,6 +147,7 @@ class SimulatedSocket(_Real, metaclass=_StandInType):
 
     def send(self, data: Any, _flags: int = 0) -> int:
         """Send all of `data`, and return how long it is."""
+        self._alive()
         if self._peer is None:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         with memoryview(data) as view, not_driven():
@@ -167,7 +171,7 @@ class SimulatedSocket(_Real, metaclass=_StandInType):
         return int(self._received(lambda: _Real.recv_into(self, buffer, nbytes, flags)))
 
     def _received(self, receive: Any) -> Any:
-        driver = self._driver()
+        driver = self._alive()
         deadline = None if self._timeout is None else driver.deadline(self._timeout)
         while True:
             if self._peer is not None:
@@ -214,6 +218,13 @@ class SimulatedSocket(_Real, metaclass=_StandInType):
     def detach(self) -> int:
         """Refuse: what would be left is the end of a pipe, and no connection."""
         raise OSError(errno.EOPNOTSUPP, "a simulated socket cannot be given away (https is not simulated: use http)")
+
+    def _alive(self) -> SimulatedScheduler:
+        """Return the scheduler; raise Hangs when the simulation is over, so that nothing more is sent or awaited."""
+        member, driver = here.member, self._driver()
+        if driver.over and member is not None:
+            driver.outlived(member, waits=True)
+        return driver
 
     def _driver(self) -> SimulatedScheduler:
         member = here.member
