@@ -123,7 +123,7 @@ def measure(*, smoke: bool) -> list[Figure]:
     What a session costs once, such as the imports and the server, is no part of a test: files with few tests and with
     many are run, and the difference counts.
     """
-    rounds, few, many = (1, 2, 12) if smoke else (9, 100, 500)
+    rounds, few, many = (1, 2, 12) if smoke else (9, 100, 1_100)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "test_one.py").write_text("def test_nothing():\n    pass\n", "utf-8")
@@ -174,7 +174,8 @@ def suite(count: int) -> str:
 
 def _pytest(place: Path, *arguments: str) -> float:
     start = time.perf_counter()
-    _run(place, "-p", "no:randomly", "-p", "no:xdist", "-p", "no:hypothesispytest", *arguments)
+    others = ("randomly", "xdist", "hypothesispytest", "asyncio", "anyio")  # each has a share in every test and fixture
+    _run(place, *(word for name in others for word in ("-p", f"no:{name}")), *arguments)
     return (time.perf_counter() - start) * 1e3
 
 

@@ -21,10 +21,15 @@ from mock_server.testing.real_host import BlockedCalls
 
 
 class Case:
-    """One test's stay on the emulator."""
+    """
+    One test's stay on the emulator.
+
+    Attributes:
+        server: the emulator.
+    """
 
     def __init__(self, server: Server, key: str) -> None:
-        self._server = server
+        self.server = server
         self._key = key
         self._tenant: Tenant | None = None
         self._strays = server.strays.written
@@ -42,8 +47,8 @@ class Case:
         """
         settings = {name: value for name, value in chosen.items() if name not in OURS}
         scenario = _scenario(chosen.get("scenario"))
-        self._server.world.reset(self._key, **{**(scenario.settings if scenario else {}), **settings})
-        control = self._server.tenant(self._key)
+        self.server.world.reset(self._key, **{**(scenario.settings if scenario else {}), **settings})
+        control = self.server.tenant(self._key)
         if scenario is not None:
             control.scenario(scenario)
         return control
@@ -54,8 +59,8 @@ class Case:
 
         Those of other keys stay, for a fixture of a module or the session may have asked for one of them in this test.
         """
-        self._tenant = self._server.world.tenant(self._key)
-        self._server.world.forget(self._key)
+        self._tenant = self.server.world.tenant(self._key)
+        self.server.world.forget(self._key)
 
     def story(self, again: list[str], blocked: BlockedCalls | None, *, width: int, encoding: str) -> str:
         """
@@ -67,7 +72,7 @@ class Case:
             width: columns of where it will be shown.
             encoding: of where it will be shown.
         """
-        tenant = self._tenant or self._server.world.tenant(self._key)
+        tenant = self._tenant or self.server.world.tenant(self._key)
         jobs, store, settings = tenant.current_jobs(), tenant.store, tenant.settings
         lane = timeline.render(
             jobs,
@@ -92,11 +97,11 @@ class Case:
 
     def _elsewhere(self) -> Iterator[str]:
         """Tell of the calls in this test that did not reach its world."""
-        missed = self._server.strays.written - self._strays
+        missed = self.server.strays.written - self._strays
         if missed:
-            last = self._server.strays.requests[-1]
+            last = self.server.strays.requests[-1]
             yield f"without a key, or off the API: {_calls(missed)}; the last: {last.explanation or last.path}"
-        for tenant in self._server.world.tenants():
+        for tenant in self.server.world.tenants():
             count = 0 if tenant.key == self._key else self._called(tenant)
             if count:
                 yield (

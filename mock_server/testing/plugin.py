@@ -113,22 +113,22 @@ def flux(
 
 
 @pytest.fixture
-def flux_requests(flux: TenantControl, flux_server: Server) -> Iterator[RequestsMock]:
+def flux_requests(request: pytest.FixtureRequest, flux: TenantControl) -> Iterator[RequestsMock]:
     """Lead what `requests` sends to https://api.ttapi.io into the test's own world, without a socket."""
     from mock_server.adapters.for_requests import intercept
     from mock_server.adapters.inprocess import InProcess
 
-    with intercept(InProcess(flux_server.app, flux.api_key)) as mock:
+    with intercept(InProcess(request.node.stash[_CASE].server.app, flux.api_key)) as mock:
         yield mock
 
 
 @pytest.fixture
-def flux_httpx(flux: TenantControl, flux_server: Server) -> Iterator[FluxHttpx]:
+def flux_httpx(request: pytest.FixtureRequest, flux: TenantControl) -> Iterator[FluxHttpx]:
     """Lead what `httpx` sends to https://api.ttapi.io into the test's own world, without a socket."""
     from mock_server.adapters.for_httpx import AsyncFluxTransport, FluxTransport, intercept
     from mock_server.adapters.inprocess import InProcess
 
-    way = InProcess(flux_server.app, flux.api_key)
+    way = InProcess(request.node.stash[_CASE].server.app, flux.api_key)
     with intercept(way), FluxTransport(way) as transport:
         yield FluxHttpx(transport, AsyncFluxTransport(way))
 
