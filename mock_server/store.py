@@ -112,8 +112,9 @@ class MemoryStore:
     def _first(self, hooks: bool) -> _Due | None:
         while self._job_timers and self._stale(self._job_timers[0][2]):
             heapq.heappop(self._job_timers)
-        heads = [heap[0] for heap in (self._job_timers, self._hook_timers if hooks else ()) if heap]
-        return min(heads, default=None)
+        if not (hooks and self._hook_timers):
+            return self._job_timers[0] if self._job_timers else None
+        return min(self._job_timers[0], self._hook_timers[0]) if self._job_timers else self._hook_timers[0]
 
     def _stale(self, timer: Timer) -> bool:
         # Somebody moved the job by hand: what time would have done to it is not to come any more.

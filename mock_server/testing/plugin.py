@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -92,9 +92,7 @@ def flux_server(pytestconfig: pytest.Config, flux_settings: Mapping[str, object]
 
 
 @pytest.fixture
-def flux(
-    request: pytest.FixtureRequest, flux_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TenantControl]:
+def flux(request: pytest.FixtureRequest, flux_server: Server) -> Iterator[TenantControl]:
     """Give the test a fresh world on the emulator: url, api_key, clock, jobs, ledger, spent, hooks, journal."""
     from mock_server.testing.case import Case, key_of
     from mock_server.testing.marker import chosen_by, in_plain_words, place_of, variables
@@ -104,12 +102,20 @@ def flux(
     with in_plain_words(where):
         control = case.make(chosen)
     lines = [*_ENV, *request.config.getini("fluxmock_env")]
-    for name, value in variables(lines, chosen["env"], control, where).items():
-        monkeypatch.setenv(name, value)
+    told = variables(lines, chosen["env"], control, where)
     request.node.stash[_CASE] = case
-    with control.clock.drive() if chosen.get("drive") else nullcontext():
+    with _patch(request) as patch, control.clock.drive() if chosen.get("drive") else nullcontext():
+        for name, value in told.items():
+            patch.setenv(name, value)
         yield control
     case.close()
+
+
+def _patch(request: pytest.FixtureRequest) -> AbstractContextManager[pytest.MonkeyPatch]:
+    """Return the test's own monkeypatch if it has one, which may undo later than we do; else another, which is faster."""
+    if "monkeypatch" in request.fixturenames:
+        return nullcontext(request.getfixturevalue("monkeypatch"))
+    return pytest.MonkeyPatch.context()
 
 
 @pytest.fixture
