@@ -112,7 +112,7 @@ def flux(request: pytest.FixtureRequest, flux_server: Server) -> Iterator[Tenant
 
 
 def _patch(request: pytest.FixtureRequest) -> AbstractContextManager[pytest.MonkeyPatch]:
-    """Return the test's own monkeypatch if it has one, which may undo later than we do; else another, which is faster."""
+    """Return the test's own monkeypatch if it has one, which may undo later than we do; else another one."""
     if "monkeypatch" in request.fixturenames:
         return nullcontext(request.getfixturevalue("monkeypatch"))
     return pytest.MonkeyPatch.context()
