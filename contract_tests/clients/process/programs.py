@@ -81,7 +81,8 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
 
     def call(self, wish: Wish, folder: Path, stop: Stop) -> Said:
-        """Run the command."""
+        """Run the command. What an earlier call left behind is ended first."""
+        self.tidy()
         work = self._cwd or folder / "work"
         work.mkdir(exist_ok=True)
         out, err = folder / "stdout", folder / "stderr"
