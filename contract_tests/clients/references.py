@@ -44,7 +44,9 @@ def find(reference: str, root: Path | None = None) -> Any:
 def _module(name: str, root: Path, reference: str) -> ModuleType:
     _see(root)
     try:
-        return importlib.import_module(name)
+        spec = importlib.util.find_spec(name)
+        loaded = _loaded(Path(spec.origin).resolve()) if spec is not None and spec.origin else None
+        return loaded or importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise SettingsError(
@@ -60,10 +62,11 @@ def _file(path: Path, reference: str) -> ModuleType:
         raise SettingsError(f"{reference}: expected a file {path}, got none")
     path = path.resolve()
     _see(path.parent)
+    loaded = _loaded(path)
+    if loaded is not None:
+        return loaded
     # A name of its own: two clients may well live in files that are called the same.
     name = f"{path.stem}_{hashlib.blake2b(str(path).encode(), digest_size=4).hexdigest()}"
-    if name in sys.modules:
-        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise SettingsError(f"{reference}: expected a file of Python, such as client.py")
@@ -75,6 +78,15 @@ def _file(path: Path, reference: str) -> ModuleType:
         del sys.modules[name]
         raise _broken(reference, error) from error
     return module
+
+
+def _loaded(path: Path) -> ModuleType | None:
+    """Return the module that was made of a file, by whatever name: a client and its receiver share what it keeps."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name != "__main__" and file and file.endswith(path.name) and Path(file).resolve() == path:
+            return module
+    return None
 
 
 def _see(folder: Path) -> None:

@@ -67,7 +67,7 @@ def lint(files: tuple[Path, ...]) -> None:
     for path in files:
         try:
             scenario = load_scenario(path)
-            click.echo(f"{path}: ok, {len(scenario.rules)} rules")
+            click.echo(f"{path}: ok, {len(scenario.rules)} rule{'s' * (len(scenario.rules) != 1)}")
         except ScenarioError as error:
             click.echo(str(error))
             broken += 1

@@ -355,3 +355,18 @@ def test_a_replay_needs_one_client(tmp_path: Path, words: list[str], said: str) 
     done = CliRunner().invoke(cli.cli, ["replay", str(tmp_path / "x.yaml"), *words])
     assert done.exit_code == 2
     assert said in done.output
+
+
+@pytest.mark.parametrize(
+    "places", [("shared_{}.py", "shared_{}"), ("shared_{}", "shared_{}.py")], ids=["file", "module"]
+)
+def test_a_client_and_its_receiver_share_their_module_however_they_are_named(
+    places: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = len(places[0])
+    (tmp_path / f"shared_{mark}.py").write_text("told = []\n\n\ndef app(*_):\n    return told\n\n\ngenerate = app\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    client, receiver = (
+        find(f"{place.format(mark)}:{name}", tmp_path) for place, name in zip(places, ("generate", "app"), strict=True)
+    )
+    assert client is receiver

@@ -90,7 +90,7 @@ NOTHING = [
     (forgets_the_job, "which is no file that can be read, and no URL; it never fetched the job"),
     (says_true, "it returned True, which is no image, no URL and no path"),
     (cuts_the_url, "which is the URL of no image that it was told"),
-    (deletes_the_file, "which is no image, no URL and no path"),
+    (deletes_the_file, "which is no file that can be read, and no URL"),
     (cuts_the_last_byte, "bytes of an image of which it was sent all"),
     (has_a_picture_of_its_own, "it returned a picture, and has downloaded none"),
     (returns_a_generator, "which is no image, no URL and no path"),

@@ -126,7 +126,7 @@ def test_the_command_makes_a_file_of_a_har_and_keeps_no_secret(tmp_path: Path) -
 def test_what_it_makes_passes_the_linter(tmp_path: Path) -> None:
     (tmp_path / "traffic.har").write_text(json.dumps(HAR), "utf-8")
     assert fluxmock("scenarios", "from", tmp_path / "traffic.har", "-o", tmp_path / "made.yaml").returncode == 0
-    assert fluxmock("scenarios", "lint", tmp_path / "made.yaml").stdout.endswith("made.yaml: ok, 1 rules\n")
+    assert fluxmock("scenarios", "lint", tmp_path / "made.yaml").stdout.endswith("made.yaml: ok, 1 rule\n")
     assert load_scenario(tmp_path / "made.yaml").story.startswith("As it was recorded: ")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,7 +33,8 @@ def wrong_result(outcome: Outcome, story: Story) -> str:
     returned = f"it returned {shown_value(outcome.value)}"
     if given:
         return f"{returned}, which is the URL of no image that it was told"
-    kind = "no file that can be read, and no URL" if isinstance(outcome.value, str) else "no image, no URL and no path"
+    is_path = isinstance(outcome.value, (str, PurePath))
+    kind = "no file that can be read, and no URL" if is_path else "no image, no URL and no path"
     return f"{returned}, which is {kind}"
 
 
