@@ -9,7 +9,7 @@ from typing import Any
 from zoo.common import DEADLINE, FluxError, url_of
 from zoo.good_hooks import Answer, Bells, final_job, receiver, rounds, submit
 from zoo.good_requests import Api, download
-from zoo.registry import broken
+from zoo.registry import broken, memory
 
 KEYED, PICTURES, EVERY, RACING, ALONE, OPEN, NAIVE, SEEN = (Bells() for _ in range(8))
 
@@ -257,8 +257,7 @@ def indexes_blindly(base_url: str, api_key: str, prompt: str, hook_url: str | No
         return download(waited(api, submit(api, prompt, hook_url), NAIVE))
 
 
-HEARD: set[str] = set()
-EXPECTED: set[str] = set()
+HEARD, EXPECTED = memory(), memory()
 LOST = {"C38": "a webhook before the answer to the submission is lost for good"}
 
 

@@ -59,6 +59,7 @@ class Specimen:
 
 
 _SPECIMENS: dict[str, Specimen] = {}
+_MEMORIES: list[set[str]] = []
 
 
 def good(stack: str, *, receiver: Any = None) -> Callable[[Client], Client]:
@@ -82,6 +83,18 @@ def _put(stack: str, about: str, also: Mapping[str, str], receiver: Any) -> Call
         return client
 
     return put
+
+
+def memory() -> set[str]:
+    """Return a set for what a client keeps from call to call."""
+    _MEMORIES.append(set())
+    return _MEMORIES[-1]
+
+
+def forget_all() -> None:
+    """Empty what clients keep: another verdict has jobs of the same names, for its luck is the same."""
+    for one in _MEMORIES:
+        one.clear()
 
 
 def specimens() -> list[Specimen]:

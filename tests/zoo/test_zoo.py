@@ -17,7 +17,7 @@ from contract_tests.clients.process.check import check_command
 from contract_tests.clients.properties.base import Level, properties
 from contract_tests.clients.verdict import Result, Verdict
 from zoo.programs import FOLDER, PROGRAMS, Program
-from zoo.registry import Specimen, specimens
+from zoo.registry import Specimen, forget_all, specimens
 from zoo.zoo_page import judged, page, row, rows_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
@@ -27,6 +27,11 @@ SEEDS, EXAMPLES = (20, PROFILES["default"]) if WHOLE else (2, 25)
 clients = specimens()
 good = [client for client in clients if not client.about]
 broken = [client for client in clients if client.about]
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    forget_all()
 
 
 def failures(verdict: Verdict, *levels: Level) -> set[str]:
