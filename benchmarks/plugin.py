@@ -174,7 +174,7 @@ def suite(count: int) -> str:
 
 def _pytest(place: Path, *arguments: str) -> float:
     start = time.perf_counter()
-    others = ("randomly", "xdist", "hypothesispytest", "asyncio", "anyio")  # each has a share in every test and fixture
+    others = ("randomly", "xdist", "hypothesispytest")
     _run(place, *(word for name in others for word in ("-p", f"no:{name}")), *arguments)
     return (time.perf_counter() - start) * 1e3
 
