@@ -11,7 +11,7 @@ from zoo.good_hooks import Answer, Bells, final_job, receiver, rounds, submit
 from zoo.good_requests import Api, download
 from zoo.registry import broken, memory
 
-KEYED, PICTURES, EVERY, RACING, ALONE, OPEN, NAIVE, SEEN = (Bells() for _ in range(8))
+KEYED, PICTURES, EVERY, RACING, ALONE, OPEN, NAIVE, SEEN = (memory(Bells()) for _ in range(8))
 
 
 def image_of(told: Any) -> str:
@@ -53,7 +53,7 @@ def key_proves_the_hook(base_url: str, api_key: str, prompt: str, hook_url: str 
         return download(waited(api, job_id, KEYED))
 
 
-UNCLAIMED: dict[str, bool] = {}
+UNCLAIMED: dict[str, bool] = memory({})
 
 
 def downloads_first(told: Any) -> Answer:
@@ -84,8 +84,8 @@ def downloads_in_the_handler(base_url: str, api_key: str, prompt: str, hook_url:
     raise AssertionError
 
 
-MINE: set[str] = set()
-DONE: dict[str, list[bytes]] = {}
+MINE: set[str] = memory(set())
+DONE: dict[str, list[bytes]] = memory({})
 
 
 def downloads_each_time(told: Any) -> Answer:
@@ -122,7 +122,7 @@ def works_for_every_hook(base_url: str, api_key: str, prompt: str, hook_url: str
     raise AssertionError
 
 
-STATES: dict[str, Any] = {}
+STATES: dict[str, Any] = memory({})
 
 
 def overwrites(told: Any) -> Answer:
@@ -146,7 +146,7 @@ def any_hook_is_the_end(base_url: str, api_key: str, prompt: str, hook_url: str 
     raise AssertionError
 
 
-WAITED_FOR: dict[str, str] = {}
+WAITED_FOR: dict[str, str] = memory({})
 
 
 def unknown_is_a_bug(told: Any) -> Answer:
@@ -167,8 +167,8 @@ def early_hooks_are_a_crash(base_url: str, api_key: str, prompt: str, hook_url: 
         return download(waited(api, job_id, RACING))
 
 
-RESULTS: dict[str, bytes] = {}
-HOOKED: set[str] = set()
+RESULTS: dict[str, bytes] = memory({})
+HOOKED: set[str] = memory(set())
 
 
 def completes_too(told: Any) -> Answer:
@@ -230,7 +230,7 @@ def warm_up(job_id: str, url: str) -> None:
     OPEN.ring(job_id, url)
 
 
-CACHE: dict[str, bytes] = {}
+CACHE: dict[str, bytes] = memory({})
 ONCE = {"C37": "each webhook starts a download", "C39": "the loop that polls may have begun one, too"}
 
 
@@ -257,7 +257,8 @@ def indexes_blindly(base_url: str, api_key: str, prompt: str, hook_url: str | No
         return download(waited(api, submit(api, prompt, hook_url), NAIVE))
 
 
-HEARD, EXPECTED = memory(), memory()
+HEARD: set[str] = memory(set())
+EXPECTED: set[str] = memory(set())
 LOST = {"C38": "a webhook before the answer to the submission is lost for good"}
 
 

@@ -15,7 +15,7 @@ from flask import Flask, request
 from zoo import good_httpx
 from zoo.common import DEADLINE, TIMEOUT, FluxError, job_of, order_of, url_of
 from zoo.good_requests import Api, download
-from zoo.registry import good
+from zoo.registry import good, memory
 
 KEPT = 1000
 Answer = tuple[str, int]
@@ -40,6 +40,9 @@ class Bells:
     def __init__(self) -> None:
         self._told: dict[str, Any] = {}
         self._changed = threading.Condition()
+
+    def clear(self) -> None:
+        self._told.clear()
 
     def ring(self, job_id: str, told: Any) -> None:
         with self._changed:
@@ -69,7 +72,7 @@ def rounds(seconds: float = DEADLINE) -> Any:
     raise FluxError("the job took too long")
 
 
-BELLS = Bells()
+BELLS = memory(Bells())
 
 
 def rings(told: Any) -> Answer:
@@ -92,7 +95,7 @@ def hook_as_a_bell(base_url: str, api_key: str, prompt: str, hook_url: str | Non
     raise AssertionError
 
 
-EVENTS: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
+EVENTS: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = memory({})
 
 
 async def asgi_receiver(scope: Any, receive: Any, send: Any) -> None:

@@ -6,9 +6,19 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 Client = Callable[..., Any]
+
+
+class Memory(Protocol):
+    """What a client keeps from call to call."""
+
+    def clear(self) -> None:
+        """Forget all."""
+
+
+Kept = TypeVar("Kept", bound=Memory)
 
 _MODULES = (
     "good_requests",
@@ -59,7 +69,7 @@ class Specimen:
 
 
 _SPECIMENS: dict[str, Specimen] = {}
-_MEMORIES: list[set[str]] = []
+_MEMORIES: list[Memory] = []
 
 
 def good(stack: str, *, receiver: Any = None) -> Callable[[Client], Client]:
@@ -85,10 +95,10 @@ def _put(stack: str, about: str, also: Mapping[str, str], receiver: Any) -> Call
     return put
 
 
-def memory() -> set[str]:
-    """Return a set for what a client keeps from call to call."""
-    _MEMORIES.append(set())
-    return _MEMORIES[-1]
+def memory(kept: Kept) -> Kept:
+    """Return `kept`, in which a client keeps something from call to call."""
+    _MEMORIES.append(kept)
+    return kept
 
 
 def forget_all() -> None:
