@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Generator
+from contextlib import ExitStack, nullcontext
+from typing import Any
 
 import pytest
 
 from mock_server.errors import SettingsError
+from mock_server.testing.fixtures import CASE, options_of, run_of
 from mock_server.testing.real_host import (
     BlockedCalls,
     FluxmockWarning,
@@ -26,13 +27,7 @@ from mock_server.testing.real_host import (
     shorten,
 )
 
-if TYPE_CHECKING:
-    from responses import RequestsMock
-
-    from mock_server.adapters.for_httpx import AsyncFluxTransport, FluxTransport
-    from mock_server.control import TenantControl
-    from mock_server.serving import Server
-    from mock_server.testing.case import Case
+pytest_plugins = ("mock_server.testing.fixtures",)
 
 _MARKER = (
     "fluxmock(env={}, allow_real_host=False, scenario=None, drive=False, **settings): how fluxmock behaves in a test: "
@@ -40,8 +35,6 @@ _MARKER = (
     "whether the test lives on the clock of its world (flux.clock.drive), and settings such as "
     'clock="frozen" or balance=5; on a function, class or module, and the closest counts'
 )
-_DEFAULTS: Mapping[str, object] = {"clock": "auto"}
-_ENV = ("FLUXMOCK_BASE_URL={url}", "TT_API_KEY={api_key}")
 
 _PHASES = {"setup": "setup of the test", "call": "test", "teardown": "teardown of the test", None: "test"}
 _NARROWEST, _WIDEST, _WIDTH_UNKNOWN = 60, 160, 100
@@ -51,100 +44,9 @@ _WIDTH = pytest.StashKey[int]()
 _BLOCKED = pytest.StashKey[bool]()
 _CALLS = pytest.StashKey[BlockedCalls]()
 _CALLS_TOLD = pytest.StashKey[int]()
-_CASE: pytest.StashKey[Case] = pytest.StashKey()
-
-
-class FluxHttpx(NamedTuple):
-    """What `flux_httpx` gives: transports that lead to the test's own world, for clients that take one."""
-
-    transport: FluxTransport
-    async_transport: AsyncFluxTransport
-
-
-# Fixtures
-
-
-@pytest.fixture(scope="session")
-def flux_settings() -> dict[str, object]:
-    """
-    Settings for all tests of a run, as `mock_server.serve` takes them. Override it in a conftest.py.
-
-    What an override does not name stays as it is here: the clock is "auto".
-    """
-    return dict(_DEFAULTS)
-
-
-@pytest.fixture(scope="session")
-def flux_server(pytestconfig: pytest.Config, flux_settings: Mapping[str, object]) -> Iterator[Server]:
-    """Run one emulator for the session, or for each worker of pytest-xdist."""
-    from mock_server.serving import serve
-    from mock_server.testing.marker import check_settings, in_plain_words
-
-    check_settings(flux_settings)
-    # Every key is let in, whatever FLUXMOCK_KEY says: each test has one of its own. And nothing is logged, for a test
-    # that looks at the log wants to see what its client wrote.
-    told = {**_DEFAULTS, **flux_settings, **_options(pytestconfig)}
-    settings: dict[str, Any] = {"observer": None, **told, "key": ()}
-    with ExitStack() as stack:
-        with in_plain_words("flux_settings"):
-            server = stack.enter_context(serve(**settings))
-        yield server
-
-
-@pytest.fixture
-def flux(request: pytest.FixtureRequest, flux_server: Server) -> Iterator[TenantControl]:
-    """Give the test a fresh world on the emulator: url, api_key, clock, jobs, ledger, spent, hooks, journal."""
-    from mock_server.testing.case import Case, key_of
-    from mock_server.testing.marker import chosen_by, in_plain_words, place_of, variables
-
-    case, where = Case(flux_server, key_of(request.node.nodeid)), place_of(request.node)
-    chosen = chosen_by(request.node)
-    with in_plain_words(where):
-        control = case.make(chosen)
-    lines = [*_ENV, *request.config.getini("fluxmock_env")]
-    told = variables(lines, chosen["env"], control, where)
-    request.node.stash[_CASE] = case
-    with _patch(request) as patch, control.clock.drive() if chosen.get("drive") else nullcontext():
-        for name, value in told.items():
-            patch.setenv(name, value)
-        yield control
-    case.close()
-
-
-def _patch(request: pytest.FixtureRequest) -> AbstractContextManager[pytest.MonkeyPatch]:
-    """Return the test's own monkeypatch if it has one, which may undo later than we do; else another one."""
-    if "monkeypatch" in request.fixturenames:
-        return nullcontext(request.getfixturevalue("monkeypatch"))
-    return pytest.MonkeyPatch.context()
-
-
-@pytest.fixture
-def flux_requests(request: pytest.FixtureRequest, flux: TenantControl) -> Iterator[RequestsMock]:
-    """Lead what `requests` sends to https://api.ttapi.io into the test's own world, without a socket."""
-    from mock_server.adapters.for_requests import intercept
-    from mock_server.adapters.inprocess import InProcess
-
-    with intercept(InProcess(request.node.stash[_CASE].server.app, flux.api_key)) as mock:
-        yield mock
-
-
-@pytest.fixture
-def flux_httpx(request: pytest.FixtureRequest, flux: TenantControl) -> Iterator[FluxHttpx]:
-    """Lead what `httpx` sends to https://api.ttapi.io into the test's own world, without a socket."""
-    from mock_server.adapters.for_httpx import AsyncFluxTransport, FluxTransport, intercept
-    from mock_server.adapters.inprocess import InProcess
-
-    way = InProcess(request.node.stash[_CASE].server.app, flux.api_key)
-    with intercept(way), FluxTransport(way) as transport:
-        yield FluxHttpx(transport, AsyncFluxTransport(way))
 
 
 # Options
-
-
-def _options(config: pytest.Config) -> dict[str, object]:
-    options = {name: config.getoption(f"fluxmock_{name}") for name in ("contract", "seed")}
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _again(item: pytest.Item) -> list[str]:
@@ -204,11 +106,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, check the options, and note what the terminal can show."""
     _close_gates(config, allowed=config.getoption("fluxmock_allow_real_host"))
     config.addinivalue_line("markers", _MARKER)
+    run = ExitStack()
+    run.enter_context(run_of(config))
+    config.add_cleanup(run.close)
     worker = getattr(config, "workerinput", {})
     config.stash[_ENCODING] = worker.get("fluxmock_encoding") or getattr(sys.stdout, "encoding", None) or "utf-8"
     columns = worker.get("fluxmock_width") or shutil.get_terminal_size((_WIDTH_UNKNOWN, 0)).columns
     config.stash[_WIDTH] = min(max(columns, _NARROWEST), _WIDEST)
-    options = _options(config)
+    options = options_of(config)
     if options:
         from mock_server.settings import Settings
 
@@ -237,8 +142,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         try:
             return (yield)
         finally:
-            if _CASE in item.stash:
-                del item.stash[_CASE]
+            if CASE in item.stash:
+                del item.stash[CASE]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -260,7 +165,7 @@ def pytest_runtest_makereport(
         shorten(call.excinfo.tb)
     report = yield
     _tell_of_blocked(item, report)
-    case = item.stash.get(_CASE, None)
+    case = item.stash.get(CASE, None)
     if case is not None and report.failed:
         width, encoding = item.config.stash[_WIDTH], item.config.stash[_ENCODING]
         try:

@@ -98,3 +98,28 @@ def test_httpx_reaches_the_tests_own_world(pytester: pytest.Pytester) -> None:
         """,
     )
     run_apart(pytester).assert_outcomes(passed=5)
+
+
+def test_they_need_a_world_of_fluxmock(pytester: pytest.Pytester) -> None:
+    """The fixture flux of somebody else has no emulator to lead to, nor is it that of the test before."""
+    write(
+        pytester,
+        test_it="""
+        import pytest
+
+        class TestA:
+            def test_ours(self, flux, flux_requests):
+                pass
+
+        class TestB:
+            @pytest.fixture
+            def flux(self):
+                return None
+
+            def test_theirs(self, flux, flux_requests):
+                pass
+        """,
+    )
+    result = run_apart(pytester, "-p", "no:randomly")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*expected fluxmock's own fixture flux below flux_requests*"])

@@ -568,6 +568,7 @@ def test_installed_and_unused_it_imports_next_to_nothing(pytester: pytest.Pytest
         "mock_server._version",
         "mock_server.errors",
         "mock_server.testing",
+        "mock_server.testing.fixtures",
         "mock_server.testing.plugin",
         "mock_server.testing.real_host",
     }
