@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from contract_tests.coverage import Covered
-from contract_tests.exchanges import CALLBACK, IMAGE, Exchange, Trouble
+from contract_tests.exchanges import CALLBACK, IMAGE, Endpoint, Exchange, Trouble
 from contract_tests.findings import Effect, Finding, Note, Policy, Severity, Tally, in_order
 from contract_tests.jobs import JobBook, image_host, job_id_of
 from contract_tests.messages import MessageCheck, Parsed, parsed
@@ -18,6 +18,7 @@ from mock_server.contract import versions
 Observer = Callable[[Parsed, str], None]
 """Is told each message of a recording, and the host that it belongs to."""
 
+_AT_THE_API = frozenset(Endpoint) - {CALLBACK, IMAGE}
 _SURE = 200
 # Messages by which a version must lag behind the best before it is looked at no more.
 MOST_HOSTS = 200
@@ -111,7 +112,10 @@ class _Host:
         self.jobs = JobBook(name, self._tallies)
 
     def note(self, message: Parsed) -> None:
-        misfits = [side for side in self.sides if not side.is_ordinary(message) and not side.note(message)]
+        misfits: list[_Side] = []
+        for side in self.sides:
+            if not side.is_ordinary(message) and not side.note(message):
+                misfits.append(side)  # noqa: PERF401 - a comprehension is a call, and this is done for every message
         if message.exchange.sample_of:  # its job is that of no other message
             alone = JobBook(self.name, self._tallies)
             alone.note(message)
@@ -176,7 +180,7 @@ class Checker:
 
     def feed(self, recorded: Iterable[Exchange | Trouble]) -> None:
         """Check what was recorded."""
-        note_secrets = self.sent.note
+        note_secrets, hosts = self.sent.note, self._hosts
         for item in recorded:
             if isinstance(item, Trouble):
                 self._troubles.append(item)
@@ -189,7 +193,9 @@ class Checker:
             self.messages += 1
             if not message.response_seen:
                 self.empty += message.empty
-            host = self._host_of(message)
+            host = hosts.get(message.host)
+            if host is None or item.sample_of or message.endpoint not in _AT_THE_API:
+                host = self._host_of(message)
             host.note(message)
             for observe in self._observers:
                 observe(message, host.name)
@@ -227,11 +233,9 @@ class Checker:
 
     def _host_of(self, message: Parsed) -> _Host:
         samples, endpoint = message.exchange.sample_of, message.endpoint
-        if not samples:
-            elsewhere = endpoint is CALLBACK or endpoint is IMAGE
-            owner = self._owner_of(message) if elsewhere else self._hosts.get(message.host)
-            if owner is not None:
-                return owner
+        owner = self._owner_of(message) if not samples and endpoint not in _AT_THE_API else None
+        if owner is not None:
+            return owner
         name, candidates = message.host, self._candidates
         if endpoint is CALLBACK:
             name = next(iter(self._hosts), "") if len(self._hosts) == 1 else ""

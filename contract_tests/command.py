@@ -297,7 +297,7 @@ def record(
             with lock:
                 place = writer.write(clean)
                 before = set(checker.noted())
-                checker.feed([clean._replace(place=place)])
+                checker.feed([clean.changed(place=place)])
                 click.echo(_line(clean, [one for one in checker.noted() if one not in before]))
 
         proxy = Proxy(upstream, note, timeout=timeout, public_url=public_url)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from contract_tests.exchanges import CALLBACK, EDITS, FETCH, GENERATE, IMAGE, Endpoint, Exchange, Place
 from contract_tests.findings import NOTHING, Confidence, Fact, Note, Tally, as_example
 from contract_tests.messages import Parsed, is_submission
 from contract_tests.moments import Moment, are_two, moment_of
 from contract_tests.shapes import kind, pointer_of
-from contract_tests.times import JobTimes, When
+from contract_tests.times import JobTimes, When, note_fetch, note_order, note_webhook
 from mock_server import resources
 from mock_server.engine import TRANSITIONS
 from mock_server.model import JobState
@@ -44,19 +45,18 @@ def _reachable() -> frozenset[tuple[str, str]]:
 _REACHABLE = _reachable()
 
 
-@dataclass(slots=True)
-class _Story:
+class _Story(msgspec.Struct, gc=False):
     place: Place
     ordered: dict[str, Any] | None = None
     endpoint: Endpoint | None = None
     ordered_at: Moment | None = None
     state: str | None = None
     state_at: Moment | None = None
-    images: dict[bool, str] = field(default_factory=dict)  # what the first final fetch says, and the first webhook
+    images: dict[bool, str] = {}  # what the first final fetch says, and the first webhook
     fetched: Any = None
     hooked: Any = None
     kept: int = 0
-    when: When = field(default_factory=dict)
+    when: When = {}
 
 
 _Seen = tuple[Place, str]
@@ -96,16 +96,17 @@ class JobBook:
 
     def note(self, message: Parsed) -> None:
         """Go on with the job that `message` is about."""
-        if message.endpoint is IMAGE:
+        endpoint, status = message.endpoint, message.exchange.status
+        if endpoint is IMAGE:
             self._download(message.exchange)
-        elif message.endpoint is CALLBACK:
+        elif endpoint is CALLBACK:
             if isinstance(message.request, dict):
                 self._result(message, message.request, None, hooked=True)
-        elif _accepted(message.exchange.status) and isinstance(message.response, dict):
-            if message.endpoint is FETCH:
+        elif status is not None and 200 <= status < 300 and isinstance(message.response, dict):
+            if endpoint is FETCH:
                 asked = message.request.get("jobId") if message.request else None
                 self._result(message, message.response, asked, hooked=False)
-            elif is_submission(message.endpoint):
+            elif is_submission(endpoint):
                 self._submission(message)
 
     def has_images_at(self, host: str) -> bool:
@@ -126,7 +127,8 @@ class JobBook:
     def _begun(self, job_id: str, place: Place) -> _Story:
         story = self._stories[job_id] = _Story(place)
         self.seen += 1
-        self._make_room()
+        if len(self._stories) > MOST_JOBS or self._kept > MOST_BYTES:
+            self._make_room()
         return story
 
     def _make_room(self) -> None:
@@ -149,16 +151,18 @@ class JobBook:
         job_id = job_id_of(message.response)
         if job_id is not None:
             now = moment_of(message.exchange)
-            before = self._stories.get(job_id)
-            if before is not None and before.ordered_at is not None and are_two(before.ordered_at, now):
+            story = self._stories.get(job_id)
+            if story is not None and story.ordered_at is not None and are_two(story.ordered_at, now):
                 seen = message.exchange.place, message.endpoint.response
                 words = "expected an id of its own, got that of another order"
                 self._say(seen, "job/reused", words, "data", fact=NOTHING, example=job_id)
                 self._let_go(job_id)
-            story = self._stories.get(job_id) or self._begun(job_id, message.exchange.place)
+                story = None
+            if story is None:
+                story = self._begun(job_id, message.exchange.place)
             story.ordered, story.endpoint, story.ordered_at = message.request, message.endpoint, now
             self._keep(story, len(message.exchange.request_body or b""))
-            self.times.ordered(story.when, message.exchange)
+            note_order(story.when, message.exchange)
 
     def _result(self, message: Parsed, value: dict[str, Any], asked: object, *, hooked: bool) -> None:
         outer, data, state = value.get("jobId"), value.get("data"), value.get("status")
@@ -176,9 +180,9 @@ class JobBook:
             return
         before = story.state
         if hooked:
-            self.times.hooked(story.when, message.exchange)
+            note_webhook(story.when, message.exchange)
         elif state != before or state in _FINAL:
-            self.times.fetched(story.when, state, message.exchange)
+            note_fetch(story.when, state, message.exchange)
         ended = before in _FINAL
         if state != before:
             self._move(seen, story, state, job_id, moment_of(message.exchange), hooked=hooked)
@@ -284,11 +288,8 @@ class JobBook:
         self._say(seen, "job/image-gone", words, "data", "imageUrl", fact=fact)
 
     def _price(self, seen: _Seen, mode: str, known: dict[str, Any], quota: object, *, edited: bool) -> None:
-        try:
-            charged = _amount(str(quota))
-        except InvalidOperation:
-            return
-        if charged != _amount(str(known["price"])):
+        charged = _amount(str(quota))
+        if charged is not None and charged != _amount(str(known["price"])):
             words = f"{mode}: expected {known['price']} quota units, got {charged}"
             fact = _about(mode, "price")
             if edited:
@@ -305,6 +306,7 @@ class JobBook:
             self._say(seen, "job/echo", words, "data", name, fact=fact, example=got)
 
     def _end(self, story: _Story) -> None:
+        self.times.add(story.when)
         if story.state is not None and story.state not in _FINAL:
             words = f"the last that was seen is {story.state}"
             seen = story.place, FETCH.response
@@ -321,13 +323,16 @@ class JobBook:
             tally.note(Note(rule, message, pointer_of(path), words, said, shown), place)
 
 
-def _accepted(status: int | None) -> bool:
-    return status is not None and 200 <= status < 300
-
-
 _HOOK_IS_FETCH = Fact("callback.request.json", "", ("S3", "S5"), Confidence.DOCUMENTED)
 _IMAGES = Fact("product.json", "/origins/images", ("S1",), Confidence.OBSERVED)
-_amount = lru_cache(maxsize=1024)(Decimal)
+
+
+@lru_cache(maxsize=1024)
+def _amount(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
 
 
 @cache
@@ -358,10 +363,12 @@ def image_host() -> str:
 
 def job_id_of(value: dict[str, Any]) -> str | None:
     """Return the id that a body names, however it spells it; None when it names none."""
-    for holder in (value.get("data"), value):
-        if isinstance(holder, dict):
-            for name in ("jobId", "job_id"):
-                found = holder.get(name)
-                if isinstance(found, str):
-                    return found
-    return None
+    data = value.get("data")
+    return (_id_in(data) if isinstance(data, dict) else None) or _id_in(value)
+
+
+def _id_in(holder: dict[str, Any]) -> str | None:
+    found = holder.get("jobId")
+    if not isinstance(found, str):
+        found = holder.get("job_id")
+    return found if isinstance(found, str) else None

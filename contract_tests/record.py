@@ -289,11 +289,11 @@ def _recordable(exchange: Exchange, answer: _Answer | None) -> Exchange:
     sent, left_out = _unpacked(exchange.request_body, exchange.request_headers, "request")
     errors = [exchange.error, left_out]
     if answer is None:
-        return exchange._replace(request_body=sent, error="; ".join(filter(None, errors)))
+        return exchange.changed(request_body=sent, error="; ".join(filter(None, errors)))
     headers = {name.lower(): value for name, value in answer.headers}
     received, left_out = _unpacked(answer.body, headers, "answer")
     errors += ["the body broke off" if answer.missing else "", left_out]
-    return exchange._replace(
+    return exchange.changed(
         request_body=sent,
         status=answer.status,
         response_headers=headers,

@@ -106,7 +106,7 @@ class _Redaction:
     def _clean(self) -> Exchange:
         given = self._given
         body, parts = self._sent()
-        return given._replace(
+        return given.changed(
             url=self._url(given.url, hook=self._is_hook or self._on_hook_host(given.url)),
             request_headers=self._headers(given.request_headers),
             request_body=body,

@@ -222,21 +222,24 @@ class SentSecrets:
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
-        self._harmless: set[str] = set()
+        self._secret: dict[tuple[str, ...], tuple[str, ...]] = {}  # by the names of all headers, those to look at
 
     def note(self, exchange: Exchange) -> None:
         """Take in the secrets of an exchange. This is on the way of every message."""
         seen = self._seen
         if len(seen) < self.MOST:
-            headers = exchange.request_headers
-            for name in headers.keys() - self._harmless:
-                if is_secret(name):
-                    if headers[name] not in seen:
-                        seen.update(of_header(name, headers[name]))
-                elif len(self._harmless) < self.MOST:
-                    self._harmless.add(name)
-            if "?" in exchange.url or "@" in exchange.url:
-                seen.update(of_urls(bytes_of(exchange.url)))
+            headers, url = exchange.request_headers, exchange.url
+            names = tuple(headers)
+            secret = self._secret.get(names)
+            if secret is None:
+                secret = tuple(filter(is_secret, names))
+                if len(self._secret) < self.MOST:
+                    self._secret[names] = secret
+            for name in secret:
+                if headers[name] not in seen:
+                    seen.update(of_header(name, headers[name]))
+            if "?" in url or "@" in url:
+                seen.update(of_urls(bytes_of(url)))
 
     def masked(self, value: _Value) -> _Value:
         """Return a report, or what else is made of texts, without them."""

@@ -85,16 +85,35 @@ _PARTS = (
     ("order to end", _ORDERED, _ENDED),
     ("end to webhook", _ENDED, _HOOKED),
 )
-_PARTS_WITH = {
-    stage: [(part, since, until) for part, since, until in _PARTS if stage in {since, until}]
-    for stage in (_ORDERED, _RUNNING, _ENDED, _HOOKED)
-}
 
 _STARTED = JobState.RUNNING.value
 _FINAL = frozenset(state.value for state in JobState if state.final)
 
 When = dict[str, float]
 """When the stages of a job were first seen, in seconds since the epoch."""
+
+
+def note_order(when: When, exchange: Exchange) -> None:
+    """Note that a job was ordered."""
+    _see(when, _ORDERED, exchange.at, exchange.elapsed)
+
+
+def note_fetch(when: When, status: str, exchange: Exchange) -> None:
+    """Note what status of a job a fetch told."""
+    if status in _FINAL:
+        _see(when, _ENDED, exchange.at, exchange.elapsed)
+    elif status == _STARTED and _ENDED not in when:
+        _see(when, _RUNNING, exchange.at, exchange.elapsed)
+
+
+def note_webhook(when: When, exchange: Exchange) -> None:
+    """Note that a webhook came; a receiver knows it as soon as it is called."""
+    _see(when, _HOOKED, exchange.at, None)
+
+
+def _see(when: When, stage: str, at: float | None, elapsed: float | None) -> None:
+    if at is not None and stage not in when:
+        when[stage] = at + (elapsed or 0.0)
 
 
 class JobTimes:
@@ -109,20 +128,13 @@ class JobTimes:
     def __init__(self) -> None:
         self._parts = {part: Times() for part, _, _ in _PARTS}
 
-    def ordered(self, when: When, exchange: Exchange) -> None:
-        """Note that a job was ordered."""
-        self._see(when, _ORDERED, exchange.at, exchange.elapsed)
-
-    def fetched(self, when: When, status: str, exchange: Exchange) -> None:
-        """Note what status of a job a fetch told."""
-        if status in _FINAL:
-            self._see(when, _ENDED, exchange.at, exchange.elapsed)
-        elif status == _STARTED and _ENDED not in when:
-            self._see(when, _RUNNING, exchange.at, exchange.elapsed)
-
-    def hooked(self, when: When, exchange: Exchange) -> None:
-        """Note that a webhook came; a receiver knows it as soon as it is called."""
-        self._see(when, _HOOKED, exchange.at, None)
+    def add(self, when: When) -> None:
+        """Take a job of which nothing more is told."""
+        for part, since, until in _PARTS:
+            if since in when and until in when:
+                took = when[until] - when[since]
+                if math.isfinite(took):
+                    self._parts[part].add(took)
 
     def spreads(self, *, waiting: bool) -> Iterator[Spread]:
         """Return what came of it; `waiting` is whether the contract has a status for it."""
@@ -130,13 +142,3 @@ class JobTimes:
             spread = times.spread(part)
             if spread is not None and (waiting or part not in {"order to running", "running to end"}):
                 yield spread
-
-    def _see(self, when: When, stage: str, at: float | None, elapsed: float | None) -> None:
-        if at is None or stage in when:
-            return
-        when[stage] = at + (elapsed or 0.0)
-        for part, since, until in _PARTS_WITH[stage]:
-            if since in when and until in when:
-                took = when[until] - when[since]
-                if math.isfinite(took):
-                    self._parts[part].add(took)

@@ -38,7 +38,7 @@ def read(name: str, chunks: Chunks) -> Recorded:
         return
     versions = _versions(found.get("provenance"))
     for item in lines.read_line(place, exchange):
-        yield item if isinstance(item, Trouble) else item._replace(sample_of=versions)
+        yield item if isinstance(item, Trouble) else item.changed(sample_of=versions)
 
 
 def _versions(provenance: bytes | None) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ def _hook_urls(message: Parsed | None) -> Iterator[str]:
 
 def _without_picture(exchange: Exchange) -> Exchange:
     kind = exchange.response_headers.get("content-type", "")
-    return exchange._replace(response_body=None) if kind.startswith("image/") else exchange
+    return exchange.changed(response_body=None) if kind.startswith("image/") else exchange
 
 
 def make(gathered: Recording, name: str, source: str, *, lost_hooks: bool = False) -> Draft:

@@ -60,7 +60,7 @@ class Line:
             address = urljoin(f"{self.base_url}/", url)
         except ValueError as problem:
             return Exchange(_NOWHERE, "GET", error=_why(problem), endpoint=Endpoint.IMAGE)
-        return self._send(requests.Request("GET", address), MOST_BYTES)._replace(endpoint=Endpoint.IMAGE)
+        return self._send(requests.Request("GET", address), MOST_BYTES).changed(endpoint=Endpoint.IMAGE)
 
     def masked(self, text: str) -> str:
         """Return a text without the key."""
@@ -70,7 +70,7 @@ class Line:
     def without_key(self, exchange: Exchange) -> Exchange:
         """Return an exchange whose answer does not name the key; a gateway may put it where we did not send it."""
         body = exchange.response_body
-        return exchange._replace(
+        return exchange.changed(
             response_headers={name: self.masked(value) for name, value in exchange.response_headers.items()},
             response_body=self.masked(body.decode("latin-1")).encode("latin-1") if body else body,
         )
@@ -82,8 +82,8 @@ class Line:
         # requests bounds each pause of an answer, and not the answer: one byte a second may go on for ever. Nobody
         # waits for the rest of such a talk.
         over = talk.over.wait(self._timeout)
-        exchange = talk.exchange if over else talk.exchange._replace(error=f"no whole answer in {self._timeout:g} s")
-        return exchange._replace(elapsed=round(time.perf_counter() - began, 4))
+        exchange = talk.exchange if over else talk.exchange.changed(error=f"no whole answer in {self._timeout:g} s")
+        return exchange.changed(elapsed=round(time.perf_counter() - began, 4))
 
 
 class _Talk(Thread):
@@ -101,7 +101,7 @@ class _Talk(Thread):
         try:
             self._talk()
         except (requests.RequestException, OSError, ValueError) as problem:
-            self.exchange = self.exchange._replace(error=_why(problem))
+            self.exchange = self.exchange.changed(error=_why(problem))
         finally:
             self.over.set()
 
@@ -116,19 +116,19 @@ class _Talk(Thread):
             session.auth = _NoAuth()
             prepared = session.prepare_request(request)
             body = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body
-            self.exchange = self.exchange._replace(
+            self.exchange = self.exchange.changed(
                 url=prepared.url or self.exchange.url,
                 request_headers={name.lower(): str(value) for name, value in prepared.headers.items()},
                 request_body=body or None,
             )
             settings = session.merge_environment_settings(self.exchange.url, {}, True, None, None)
             with session.send(prepared, timeout=self._timeout, allow_redirects=False, **settings) as answer:
-                self.exchange = self.exchange._replace(
+                self.exchange = self.exchange.changed(
                     status=answer.status_code,
                     response_headers={name.lower(): value for name, value in answer.headers.items()},
                 )
                 content, error = _read(answer, self._most_bytes)
-                self.exchange = self.exchange._replace(response_body=content, error=error)
+                self.exchange = self.exchange.changed(response_body=content, error=error)
 
 
 def _read(answer: requests.Response, most_bytes: int) -> tuple[bytes, str]:

@@ -248,7 +248,7 @@ class Run:
         data = final.get("data")
         if isinstance(data, dict) and isinstance(url := data.get("imageUrl"), str):
             exchange = self._line.image(url)
-            kept = self._keep(exchange._replace(response_body=None), "image")  # it would be most of the recording
+            kept = self._keep(exchange.changed(response_body=None), "image")  # it would be most of the recording
             self._note(judging.of_image(exchange, data.get("size")), kept)
 
     def _wait_for_hook(self, receiver: Receiver, last: Exchange) -> None:
@@ -281,13 +281,13 @@ class Run:
             except OSError as error:
                 trouble = f"the recording cannot be written: {error.strerror or error}"
         before = set(self._checker.noted())
-        self._checker.feed([clean._replace(place=self._latest)])
+        self._checker.feed([clean.changed(place=self._latest)])
         news = len(set(self._checker.noted()) - before)
         outcome = exchange.status if exchange.status is not None else exchange.error
         self._tell(f"{name}: {outcome}{f', {news} new in it' if news else ''}")
         if trouble:
             raise _Stop(trouble)
-        return exchange._replace(place=self._latest)
+        return exchange.changed(place=self._latest)
 
     def _note(self, note: Note | None, exchange: Exchange) -> None:
         if note is not None:

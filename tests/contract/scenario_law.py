@@ -173,7 +173,7 @@ def play(
             with lock:
                 place = Place("recording.jsonl", len(notes) + 1)
                 late = (exchange.elapsed or 0) * HURRY
-                notes.append(exchange._replace(at=tenant.clock.now(), place=place, elapsed=late))
+                notes.append(exchange.changed(at=tenant.clock.now(), place=place, elapsed=late))
 
         # The proxy's own address is known only once it listens; it rewrites hook URLs from then on.
         proxy = Proxy(server.url, note)

@@ -63,7 +63,7 @@ def test_a_slow_answer_that_was_overtaken_is_no_way_back() -> None:
 def test_an_answer_counts_as_late_only_when_the_slow_one_before_it_had_come() -> None:
     slow, quick = fetched("SUCCESS", at=10.0, elapsed=5.0), fetched("ON_QUEUE", at=12.0)
     assert rules(slow, quick) == []
-    assert rules(slow, quick._replace(at=15.5)) == ["job/order"]
+    assert rules(slow, quick.changed(at=15.5)) == ["job/order"]
 
 
 def test_files_that_are_read_in_another_order_than_they_were_recorded_are_no_way_back() -> None:
@@ -125,7 +125,7 @@ def test_an_image_must_be_there_for_a_month_after_its_job(days: float, found: li
     done = fetched("SUCCESS", at=2.0)
     if hooked:
         body = {"request_body": done.response_body, "response_body": None, "endpoint": Endpoint.CALLBACK}
-        done = done._replace(url="https://client.example/hook", **body)
+        done = done.changed(url="https://client.example/hook", **body)
     findings = checked(ordered(at=1.0), done, downloaded(404, at=3.0 + days * 86400)).findings
     assert [finding.severity.value for finding in findings] == found
     assert {(one.rule, one.pointer, one.fact.pointer) for one in findings} <= {
@@ -148,7 +148,7 @@ def test_a_download_that_may_go_well_another_time_is_a_warning(status: int) -> N
 
 def test_an_image_is_that_of_the_host_whose_job_says_so() -> None:
     elsewhere = "https://other.example"
-    first = ordered()._replace(url=f"{elsewhere}/flux/generate")
+    first = ordered().changed(url=f"{elsewhere}/flux/generate")
     report = checked(first, ordered(), fetched("SUCCESS"), downloaded(404))
     assert [(one.rule, one.host) for one in report.findings] == [("job/image-gone", "api.ttapi.io")]
 

@@ -39,7 +39,7 @@ def timed(*moments: tuple[str, float], elapsed: float | None = None) -> list[Exc
     """A job whose messages begin so many seconds after the first."""
     told = story()
     return [
-        exchange._replace(at=ORDERED_AT + at, elapsed=elapsed)
+        exchange.changed(at=ORDERED_AT + at, elapsed=elapsed)
         for name, at in moments
         for exchange in exchanges({name: told[name]})
     ]
@@ -61,7 +61,7 @@ def test_optional_fields_are_counted_where_they_could_have_been() -> None:
             Place("x", number), "POST", url, request_body=json.dumps(body).encode(), status=200, response_body=answer
         )
 
-    refused = order(4, size="1x1")._replace(status=400)
+    refused = order(4, size="1x1").changed(status=400)
     seen = observed(order(1), order(2, size="1024x1024"), order(3, size="1024x1024", hookUrl=None), refused)
     assert seen.fields == (
         Presence("generate.request", "", "/aspect_ratio", 0, 3),
@@ -145,7 +145,7 @@ def test_jobs_that_are_let_go_have_been_timed(monkeypatch: pytest.MonkeyPatch) -
     def one(number: int) -> list[Exchange]:
         text = json.dumps(story()).replace(JOB, f"{number:08}{JOB[8:]}")
         told = {name: json.loads(text)[name] for name in ("submit", "done")}
-        return [it._replace(at=ORDERED_AT + number + 4 * late) for late, it in enumerate(exchanges(told))]
+        return [it.changed(at=ORDERED_AT + number + 4 * late) for late, it in enumerate(exchanges(told))]
 
     recorded = [exchange for number in range(50) for exchange in one(number)]
     assert times(observed(*recorded))["order to end"] == (50, 4)

@@ -58,7 +58,7 @@ def sample(number: int = 1, **changes: Any) -> Exchange:
         200,
         {"content-type": "application/json", "vary": "a, b"},
         json.dumps(answer, ensure_ascii=False).encode(),
-    )._replace(**changes)
+    ).changed(**changes)
 
 
 def as_jsonl(exchanges: Iterable[Exchange]) -> bytes:
@@ -150,7 +150,7 @@ def placeless(items: Iterable[Exchange | Trouble]) -> list[Exchange]:
     exchanges = []
     for item in items:
         assert isinstance(item, Exchange), item
-        exchanges.append(item._replace(place=NOWHERE))
+        exchanges.append(item.changed(place=NOWHERE))
     return exchanges
 
 
@@ -317,7 +317,7 @@ def test_har_params_of_browsers_are_told_apart_as_files_and_texts(tmp_path: Path
     exchange = read_entry(entry, tmp_path)
     assert isinstance(exchange, Exchange)
     assert exchange.parts == (Part("prompt", "a cat"), Part("mode", "flux1-dev"), Part("image", None, size=1))
-    edits = exchange._replace(url="https://api.ttapi.io/flux/edits")
+    edits = exchange.changed(url="https://api.ttapi.io/flux/edits")
     message = parsed(edits)
     assert message is not None
     assert contract("2026-03").accepts("edits.request", message.request)

@@ -274,8 +274,8 @@ def test_no_key_is_in_what_is_written(key: str, name: str, holders: list[str]) -
     for holder in holders:
         changes: dict[str, Any] = HOLDERS[holder](key)
         headers = {**exchange.request_headers, **changes.pop("request_headers", {})}
-        exchange = exchange._replace(request_headers=headers, **changes)
-    exchange = exchange._replace(request_headers={**exchange.request_headers, name.lower(): key})
+        exchange = exchange.changed(request_headers=headers, **changes)
+    exchange = exchange.changed(request_headers={**exchange.request_headers, name.lower(): key})
     written = as_line(safe(exchange))
     for spelling in spellings(key):
         assert spelling not in written
@@ -287,7 +287,7 @@ def test_no_key_is_in_what_is_written(key: str, name: str, holders: list[str]) -
 @given(KEYS, exchanges())
 def test_redacting_twice_is_redacting_once(key: str, exchange: Exchange) -> None:
     names = Pseudonyms()
-    exchange = exchange._replace(
+    exchange = exchange.changed(
         request_headers={**exchange.request_headers, "tt-api-key": key}, error=f"{exchange.error} {key}"
     )
     once = redacted(exchange, names)

@@ -181,7 +181,7 @@ def test_so_many_values_at_one_place_are_one_finding() -> None:
 def test_so_many_hosts_are_one_that_is_not_known() -> None:
     most = checking.MOST_HOSTS
     (refused, *_) = exchanges(story())
-    calls = (refused._replace(url=f"https://h{number}.example/flux/generate") for number in range(most + 50))
+    calls = (refused.changed(url=f"https://h{number}.example/flux/generate") for number in range(most + 50))
     report = checked(*calls)
     assert len(report.contracts) == most + 1
     assert "" in report.contracts
@@ -199,7 +199,7 @@ def test_a_version_that_is_behind_for_a_while_is_not_given_up() -> None:
         body = {"status": "SUCCESS", "message": "", "data": {name: "fac30d6c-d12b-465c-a580-8b1b3ae726e3"}}
         call = Exchange(PLACE, "POST", f"{API}/flux/generate", request_body=json.dumps(told["request"]).encode(),
                         status=200, response_body=json.dumps(body).encode())  # fmt: skip
-        return [call._replace(place=Place(f"{name}{at}", 1)) for at in range(number)]
+        return [call.changed(place=Place(f"{name}{at}", 1)) for at in range(number)]
 
     choice = checked(*calls("jobId", 100), *calls("job_id", 150), version=None).contracts["api.ttapi.io"]
     assert (choice.version, choice.because) == ("2026-03", "150 messages fit it alone")
