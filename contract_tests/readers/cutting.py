@@ -34,6 +34,10 @@ _SCALAR = re.compile(rb'[^ \t\r\n,:"{}\[\]]*+')
 _VALUE = re.compile(rf'[\[{{]{_nested()}[\]}}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"'.encode(), re.DOTALL)
 _OUTSIDE = re.compile(rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL)
 _INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_BEGINNING = re.compile(rb'[ \t\r\n]*+,[ \t\r\n]*+\{[ \t\r\n]*+"[^"\\]*+"')
+# What is between an object in an array and the next, and the first name in that.
+_TIMES_LONGER = 4
+# How much longer than the last an object may be to be guessed.
 _QUOTE, _BACKSLASH, _COMMA, _END = ord('"'), ord("\\"), ord(","), -1
 OBJECT, ARRAY = ord("{"), ord("[")
 
@@ -57,6 +61,8 @@ class Cutter:
         self._buffer = b""
         self._at = 0
         self._gone = 0
+        self._between = b""
+        self._size = 0
 
     def peek(self) -> int:
         """Return the next byte that is not blank; -1 at the end."""
@@ -127,6 +133,29 @@ class Cutter:
             self._at = found.end()
             return found.group()
         return self._scalar(limit)
+
+    def guess(self) -> bytes | None:
+        """
+        Return what the next value is, if it ends as the last object of the array did: before one of the same kind.
+
+        Looking for that takes a tenth of the time of walking through it. If it can be loaded, it is the value, for an
+        object is whole at its last bracket, neither before nor behind it; then call `accept`, else `value`.
+        """
+        if not self._between or self.peek() != OBJECT:
+            return None
+        end = self._buffer.find(self._between, self._at, self._at + _TIMES_LONGER * self._size)
+        return self._buffer[self._at : end + 1] if end >= 0 else None
+
+    def accept(self, guessed: bytes) -> None:
+        """Step over what was guessed."""
+        self._at += len(guessed)
+        self._size = len(guessed)
+
+    def learn(self, value: bytes | None) -> None:
+        """Look how the object ends that was stepped over last."""
+        found = _BEGINNING.match(self._buffer, self._at)
+        self._between = b"}" + found.group() if found and value else b""
+        self._size = len(value or b"")
 
     def broken(self, expected: str) -> Broken:
         """Return the error that something else stands here."""
@@ -213,12 +242,12 @@ def read_array(
         for _ in cutter.array_at(path):
             number += 1
             place = Place(name, number)
-            data = cutter.value()
-            if data is None:
-                yield Trouble(place, f"it is longer than {LIMIT >> 20} MiB, and was left out")
-                continue
             try:
-                yield from convert(place, orjson.loads(data))
+                loaded, value = _next(cutter)
+                if loaded:
+                    yield from convert(place, value)
+                else:
+                    yield Trouble(place, f"it is longer than {LIMIT >> 20} MiB, and was left out")
             except orjson.JSONDecodeError as error:
                 yield Trouble(place, f"expected JSON: {error}")
             except Misfit as error:
@@ -230,3 +259,19 @@ def read_array(
     else:
         if not cutter.found:
             yield Trouble(Place(name, 0), f"expected an array {'.'.join(path)}, found none")
+
+
+def _next(cutter: Cutter) -> tuple[bool, Any]:
+    """Return whether the next element could be loaded, and what it is."""
+    guessed = cutter.guess()
+    if guessed is not None:
+        try:
+            value = orjson.loads(guessed)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            cutter.accept(guessed)
+            return True, value
+    data = cutter.value()
+    cutter.learn(data)
+    return (False, None) if data is None else (True, orjson.loads(data))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,11 @@ from typing import Any
 import orjson
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from contract_tests.checker import Checker
 from contract_tests.exchanges import Endpoint, Exchange, Part, Place, Trouble, Unreadable
 from contract_tests.messages import parsed
 from contract_tests.readers import read
-from contract_tests.readers.cutting import Cutter
 from contract_tests.recording import as_line
 from mock_server import create_app, resources
 from mock_server.contract import contract
@@ -521,59 +518,3 @@ def test_the_examples_of_the_contract_fit_when_read_as_bodies(tmp_path: Path) ->
         report = checker.report()
         assert report.messages == 1
         assert not [finding for finding in report.findings if finding.breaking]
-
-
-# The splitter
-
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63)
-    | st.text(max_size=20)
-    | st.sampled_from(['"', "\\", '\\"]}']),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
-    max_leaves=25,
-)
-
-
-def pieces(data: bytes, sizes: list[int]) -> Iterator[bytes]:
-    at = 0
-    while at < len(data):
-        size = sizes[at % len(sizes)]
-        yield data[at : at + size]
-        at += size
-
-
-@given(
-    elements=st.lists(VALUES, max_size=5),
-    before=VALUES,
-    indent=st.sampled_from([None, 0, 2]),
-    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5) | st.just([10_000]),
-    ascii_only=st.booleans(),
-)
-def test_elements_are_cut_out_whole_however_the_document_comes(
-    elements: list[Any], before: Any, indent: int | None, sizes: list[int], ascii_only: bool
-) -> None:
-    document = {"before": before, "log": {"x": before, "entries": elements, "after": before}, "after": before}
-    data = json.dumps(document, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    cutter = Cutter(pieces(data, sizes))
-    assert [json.loads(cutter.value() or b"") for _ in cutter.array_at(("log", "entries"))] == elements
-    assert cutter.peek() == -1
-
-
-def test_values_nested_deeper_than_one_match_reaches_are_cut_out(tmp_path: Path) -> None:
-    deep: Any = "]}"
-    for _ in range(300):
-        deep = [{"x": deep}]
-    data = json.dumps([deep, 1]).encode()
-    cutter = Cutter(iter([b'{"a": ' + data + b"}"]))
-    assert [json.loads(cutter.value() or b"") for _ in cutter.array_at(("a",))] == [deep, 1]
-
-
-def test_a_value_over_the_limit_is_skipped() -> None:
-    data = b'{"a": ["' + b"x" * 100 + b'", [' + b"1," * 50 + b"1], " + b"9" * 100 + b', "y"]}'
-    for size in (7, 1000):
-        cutter = Cutter(pieces(data, [size]))
-        found = [cutter.value(limit=20) for _ in cutter.array_at(("a",))]
-        assert found[-1] == b'"y"'
-        assert size == 1000 or found[:3] == [None, None, None]
