@@ -170,7 +170,8 @@ class Driver:
         self.moves = 0
         self.moving = False
         # Reentrant, for a signal handler may notify. No call of the clock is made under it: the clock has locks, too.
-        self.changed = threading.Condition(threading.RLock())
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
         self._members: set[Member] = set()
         self._rests: list[Rest] = []
         self._alarms: dict[Callable[[], None], float] = {}

@@ -87,19 +87,22 @@ class Scheduler(Driver):
         self._waited_busily = 0.0
         self._running: Member | None = None
         self._turns = 0
+        self._queue: dict[Rest, threading.Condition] = {}  # who waits for its turn; each has a bell of its own
         self._threads: dict[threading.Thread, Member] = {}
         self._joining: list[tuple[threading.Thread, Rest]] = []
 
     def stop(self, why: str) -> None:
         """End the simulation: whoever waits, now or later, is told `Hangs`."""
-        with self.changed:
+        with self.lock:
             self.why = self.why or why
             self.over = True
             self.changed.notify_all()
+            for bell in self._queue.values():
+                bell.notify()
 
     def tell(self, member: Member) -> NoReturn:
         """Raise Hangs in the thread of `member`; one that has been told too often goes no further, for ever."""
-        with self.changed:
+        with self.lock:
             self.beats += 1
             self._told[member] += 1
             deaf = self._told[member] > _MOST_TOLD
@@ -132,13 +135,13 @@ class Scheduler(Driver):
 
     def where(self) -> int | None:
         """Return the identifier of the thread that has the turn, or else of the first one."""
-        with self.changed:
+        with self.lock:
             member = self._running or self._first
             return None if member is None else self._idents.get(member)
 
     def wake(self, rest: Rest) -> None:
         """End a wait."""
-        with self.changed:
+        with self.lock:
             rest.over = True
             self.changed.notify_all()
 
@@ -147,7 +150,7 @@ class Scheduler(Driver):
     def enrol(self, outer: Member | None = None, thread: threading.Thread | None = None) -> Member:
         """Take in a thread. The first one runs at once, others when their turn has come."""
         member = super().enrol(outer, thread)
-        with self.changed:
+        with self.lock:
             if self._running is None and thread is None:
                 self._running = self._first = member
                 self._idents[member] = threading.get_ident()
@@ -160,7 +163,7 @@ class Scheduler(Driver):
 
     def live(self, member: Member, run: Callable[[], None]) -> None:
         """Run `run` in this thread, which has just been started, when its turn has come; Hangs ends it quietly."""
-        with self.changed:
+        with self.lock:
             rest = next(rest for rest in self._rests if rest.member is member)
             self._idents[member] = threading.get_ident()
         with suppress(Hangs):
@@ -176,7 +179,7 @@ class Scheduler(Driver):
             threads: which; None is all.
         """
         ends = monotonic() + _REAP_SECONDS
-        with self.changed:
+        with self.lock:
             waited = {one: self._threads.get(one) for one in (self._threads if threads is None else threads)}
             self.changed.wait_for(
                 lambda: all(member in self._left or one not in self._threads for one, member in waited.items()),
@@ -191,23 +194,23 @@ class Scheduler(Driver):
     def dismiss(self, member: Member) -> None:
         """Let a thread go that has ended, and wake those who wait for that."""
         super().dismiss(member)
-        with self.changed:
+        with self.lock:
             self._threads = {thread: other for thread, other in self._threads.items() if other is not member}
             for thread, rest in self._joining:
                 rest.over = rest.over or thread not in self._threads
             if self._running is member:
-                self._running = None
+                self._give_back()
             self.changed.notify_all()
 
     def join(self, member: Member, thread: threading.Thread, timeout: float | None, join: Callable[..., None]) -> None:
         """Let `member` wait for `thread` to end, with a timeout on the clock if it lives there."""
         rest = Rest(member, None if timeout is None else self.deadline(timeout), notifiable=True)
-        with self.changed:
+        with self.lock:
             ours = thread in self._threads
             self._joining.append((thread, rest))
         if ours:
             self.rest(rest)
-        with self.changed:
+        with self.lock:
             self._joining = [(other, waits) for other, waits in self._joining if waits is not rest]
             ended = ours and thread not in self._threads
         if ended or not ours:
@@ -217,15 +220,15 @@ class Scheduler(Driver):
     @contextmanager
     def parked(self, member: Member) -> Iterator[None]:
         """Let others run while `member` waits for what nobody here can bring about."""
-        with self.changed:
-            self._running = None if self._running is member else self._running
-            self.changed.notify_all()
+        with self.lock:
+            if self._running is member:
+                self._give_back()
         try:
             with not_driven():
                 yield
         finally:
             rest = Rest(member, None, over=True)
-            with self.changed:
+            with self.lock:
                 self._rests.append(rest)
             self._await(rest)
 
@@ -233,7 +236,7 @@ class Scheduler(Driver):
 
     def rest(self, rest: Rest) -> None:
         """Return when `rest` is over and its turn has come; raise Hangs when the simulation is."""
-        with self.changed:
+        with self.lock:
             self.beats += 1
             self._looks, self._waited_busily = 0, 0.0
             self._rests.append(rest)
@@ -245,31 +248,44 @@ class Scheduler(Driver):
                 while not self._goes_on(rest):
                     pass
         finally:
-            with self.changed:
+            with self.lock:
                 self._rests.remove(rest)
+                self._queue.pop(rest, None)
         if self.over:
             self.tell(rest.member)
 
     def _goes_on(self, rest: Rest) -> bool:
         """Do what is to be done next; return whether that is for the thread of `rest` to go on."""
-        with self.changed:
+        with self.lock:
             if self.over:
                 return True
             if self._running is not None and self._running is not rest.member:
-                turns = self._turns
-                if not self.changed.wait(_STEAL_SECONDS) and turns == self._turns:
-                    self._running = None
+                self._queue_up(rest)
                 return False
             ready = self._ready()
             if ready is not None:
                 self._running = ready.member
                 self._turns += 1
-                self.changed.notify_all()
+                if ready in self._queue:
+                    self._queue[ready].notify()
                 return ready is rest
             # Nobody else runs meanwhile, and no call of the clock is made under our lock: it has locks, too.
             self._running = rest.member
         self._pass_time()
         return False
+
+    def _queue_up(self, rest: Rest) -> None:
+        """Wait for a turn; take it from a thread that does nothing for long."""
+        turns, bell = self._turns, self._queue.setdefault(rest, threading.Condition(self.lock))
+        if not bell.wait(_STEAL_SECONDS) and turns == self._turns:
+            self._running = None
+
+    def _give_back(self) -> None:
+        """Let somebody who waits find out whose turn it is."""
+        self._running = None
+        bell = next(iter(self._queue.values()), None)
+        if bell is not None:
+            bell.notify()
 
     def _ready(self) -> Rest | None:
         now = self.clock.now()
@@ -284,7 +300,7 @@ class Scheduler(Driver):
         event = self.clock.next_event_at()
         target = min([*stops, event]) if event is not None else min(stops, default=None)
         if target is None:
-            with self.changed:
+            with self.lock:
                 self.changed.wait_for(lambda: self.over or self._ready() is not None, _OUTSIDE_SECONDS)
                 hopeless = self._ready() is None
             if hopeless:
