@@ -112,10 +112,14 @@ def leak(request: Request, story: Story) -> str:
     if holds(f"{request.path}?{request.query}".encode("utf-8", "surrogateescape"), key):
         return "in the URL"
     foreign = request.origin != story.origins["api"]
-    for name, value in request.headers:
-        if (foreign or name.lower() != _KEY) and holds(f"{name}: {value}".encode("latin-1", "replace"), key):
-            return f"in the header {name}"
+    headers = [(name, value) for name, value in request.headers if foreign or name.lower() != _KEY]
+    if _in_headers(headers, key):
+        return next((f"in the header {one[0]}" for one in headers if _in_headers([one], key)), "in the headers")
     return "in the body" if holds(request.body, key) else ""
+
+
+def _in_headers(headers: Sequence[tuple[str, str]], key: str) -> bool:
+    return holds("\n".join(f"{name}: {value}" for name, value in headers).encode("latin-1", "replace"), key)
 
 
 def _url(request: Request) -> str:
@@ -129,8 +133,8 @@ def _target(request: Request) -> str:
 
 def holds(data: bytes, key: str) -> bool:
     """Whether the key stands in `data`: as it is, percent-encoded or in base64."""
-    plain = unquote_to_bytes(data) if b"%" in data else data
-    return any(form in data or form in plain for form in _forms(key))
+    texts = (data, unquote_to_bytes(data)) if b"%" in data else (data,)
+    return any(form in text for text in texts for form in _forms(key))
 
 
 @lru_cache(maxsize=64)
