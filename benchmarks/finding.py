@@ -1,10 +1,17 @@
-"""The zoo (tests/zoo): is every broken client found, how soon, in how small a scenario; is a good one accused."""
+"""
+The zoo (tests/zoo): is every broken client found, how soon, in how small a scenario; is a good one accused.
+
+Nothing is timed here, so all cores may work on it.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from measure import Figure, Target, hottest
 
@@ -18,16 +25,24 @@ _SEEDS = 20
 _FEW = 2
 
 
+class _Outcome(NamedTuple):
+    """What a verdict says of a client: was its fault found, at which scenario, by how many directives; is all well."""
+
+    found: bool
+    example: int
+    directives: int
+    quiet: bool
+
+
 def measure(*, smoke: bool) -> list[Figure]:
     """Return shares of clients in percent, and of each broken client how many scenarios it took."""
-    good, broken = _zoo()
+    good, broken = ([one.name for one in kind] for kind in _zoo())
     if smoke:
         good, broken = good[:1], broken[:3]
-    plans = [Plan(seed=seed) for seed in range(1 if smoke else _SEEDS)]
-    results = [(client, _judged(client, plans[0])[client.about]) for client in broken]
-    found = [result for _, result in results if result.result is Result.FAIL]
-    small = [result for result in found if len(result.directives) <= _FEW]
-    quiet = [not _judged(client, plan).failures() for client in good for plan in plans]
+    seeds = range(1 if smoke else _SEEDS)
+    found = [outcome for outcome in _outcomes(broken, [0]) if outcome.found]
+    small = [outcome for outcome in found if outcome.directives <= _FEW]
+    quiet = [outcome.quiet for outcome in _outcomes(good, seeds)]
     return [
         Figure(
             f"{len(broken)} broken clients: found with the default profile",
@@ -38,7 +53,7 @@ def measure(*, smoke: bool) -> list[Figure]:
         Figure(
             "scenarios until the fault of a broken client is seen",
             "scenarios",
-            [result.example for result in found],
+            [outcome.example for outcome in found],
             target=Target(41),
         ),
         Figure(
@@ -48,7 +63,7 @@ def measure(*, smoke: bool) -> list[Figure]:
             target=Target(80, at_least=True),
         ),
         Figure(
-            f"verdicts on {len(good)} good clients, {len(plans)} seeds each: without a false alarm",
+            f"verdicts on {len(good)} good clients, {len(seeds)} seeds each: without a false alarm",
             "%",
             [_percent(sum(quiet), len(quiet))],
             target=Target(100, at_least=True),
@@ -58,11 +73,28 @@ def measure(*, smoke: bool) -> list[Figure]:
 
 def _zoo() -> tuple[list[Specimen], list[Specimen]]:
     """Return the good clients, and the broken ones."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    tests = str(Path(__file__).resolve().parent.parent / "tests")
+    if tests not in sys.path:
+        sys.path.insert(0, tests)
     from zoo.registry import specimens
 
     every = specimens()
     return [one for one in every if not one.about], [one for one in every if one.about]
+
+
+def _outcomes(names: Sequence[str], seeds: Sequence[int]) -> list[_Outcome]:
+    with ProcessPoolExecutor() as pool:
+        return list(pool.map(_outcome, *zip(*product(names, seeds), strict=True)))
+
+
+def _outcome(name: str, seed: int) -> _Outcome:
+    client = next(one for kind in _zoo() for one in kind if one.name == name)
+    verdict = _judged(client, Plan(seed=seed))
+    quiet = not verdict.failures()
+    if not client.about:
+        return _Outcome(found=False, example=0, directives=0, quiet=quiet)
+    result = verdict[client.about]
+    return _Outcome(result.result is Result.FAIL, result.example, len(result.directives), quiet)
 
 
 def _judged(client: Specimen, plan: Plan) -> Verdict:
