@@ -65,9 +65,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from types import TracebackType
 
+from mock_server.drive.members import Member, here, living
 from mock_server.drive.places import STAND_INS
 from mock_server.drive.standins import check_interpreter
-from mock_server.drive.turns import DrivenClock, Driver, Member, here, living
+from mock_server.drive.turns import DrivenClock, Driver
 
 __all__ = ["DrivenClock", "drive"]
 

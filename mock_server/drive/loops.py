@@ -21,7 +21,7 @@ from threading import Thread
 from typing import Any, NamedTuple, TypeVar
 
 from mock_server.drive import turns
-from mock_server.drive.turns import Member, Rest
+from mock_server.drive.members import Member, Rest
 
 _T = TypeVar("_T")
 

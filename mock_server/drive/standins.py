@@ -20,8 +20,9 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from mock_server.drive.loops import call_later_on, sleep_on
+from mock_server.drive.members import Member, Rest, here, not_driven
 from mock_server.drive.ownership import is_own
-from mock_server.drive.turns import Driver, Member, Rest, here, not_driven
+from mock_server.drive.turns import Driver
 from mock_server.drive.waiter import Waiter
 
 _REAL_TIME = frozenset(
@@ -53,7 +54,6 @@ _REAL_DEADLINES = _REAL_TIME | {
 """Packages whose timers on an event loop stay real, too: they guard real I/O."""
 
 _DEADLINE_PLUMBING = frozenset({"asyncio.timeouts", "asyncio.tasks", __name__})
-
 _sleep, _time, _time_ns = time.sleep, time.time, time.time_ns
 _monotonic, _monotonic_ns = time.monotonic, time.monotonic_ns
 _perf_counter, _perf_counter_ns = time.perf_counter, time.perf_counter_ns

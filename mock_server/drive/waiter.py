@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from mock_server.drive.turns import Member, Rest
+from mock_server.drive.members import Member, Rest
 
 
 class Waiter:

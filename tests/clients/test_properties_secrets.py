@@ -32,7 +32,7 @@ from contract_tests.clients.properties.secrets import holds
 from contract_tests.clients.simulation.run import Simulation
 from contract_tests.clients.story import Intent
 from contract_tests.clients.verdict import Result
-from mock_server.drive.turns import not_driven
+from mock_server.drive.members import not_driven
 
 IDS = ("C43", "C44", "C45", "C46", "C47", "C48")
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from driving import ETERNAL, TEN_HOURS, Serve, control
 
-from mock_server.drive import turns
+from mock_server.drive import members
 
 pytestmark = pytest.mark.asyncio
 
@@ -150,7 +150,7 @@ async def test_a_deadline_is_met_whoever_moves_the_clock(clock: str) -> None:
 
 
 async def test_a_loop_that_never_sleeps_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "STILL_SECONDS", -1.0)
+    monkeypatch.setattr(members, "STILL_SECONDS", -1.0)
     loop = asyncio.get_running_loop()
 
     async def spin() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from driving import DAY, TEN_HOURS, Write, control
 
-from mock_server.drive import turns
+from mock_server.drive import members
 
 # Where the functions are kept
 
@@ -128,7 +128,7 @@ def test_what_functions_and_classes_keep_is_found_and_given_back(client_module: 
 
 
 def test_a_loop_that_sleeps_by_what_was_taken_before_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "STILL_SECONDS", 0.001)
+    monkeypatch.setattr(members, "STILL_SECONDS", 0.001)
     nap = {"taken": time.sleep}["taken"]  # a local name
     calls = 0
 
@@ -145,7 +145,7 @@ def test_a_loop_that_sleeps_by_what_was_taken_before_is_told_so(monkeypatch: pyt
         )
         with pytest.raises(RuntimeError, match=message):
             poll(deadline)
-        assert calls >= turns.STILL_READS - 1
+        assert calls >= members.STILL_READS - 1
         assert time.monotonic() < deadline
 
 
@@ -161,13 +161,13 @@ def test_a_loop_that_sleeps_by_what_was_taken_before_is_told_so(monkeypatch: pyt
     ],
 )
 def test_every_clock_that_a_loop_may_go_by_tells(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -> None:
-    monkeypatch.setattr(turns, "STILL_SECONDS", -1.0)
+    monkeypatch.setattr(members, "STILL_SECONDS", -1.0)
 
     def look() -> None:
         getattr(globals()[module], name)()
 
     with control().clock.drive():
-        for _ in range(turns.STILL_READS):
+        for _ in range(members.STILL_READS):
             look()
         with pytest.raises(RuntimeError, match="the clock was read again and again"):
             look()
@@ -177,20 +177,20 @@ def test_every_clock_that_a_loop_may_go_by_tells(monkeypatch: pytest.MonkeyPatch
 def test_who_sleeps_or_sees_time_pass_may_look_at_the_clock_as_often_as_he_likes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turns, "STILL_SECONDS", -1.0)
+    monkeypatch.setattr(members, "STILL_SECONDS", -1.0)
     tenant = control()
     with tenant.clock.drive():
         for rest in (lambda: time.sleep(1), lambda: threading.Event().wait(1), lambda: tenant.clock.advance(1)):
-            for _ in range(3 * turns.STILL_READS):
+            for _ in range(3 * members.STILL_READS):
                 rest()
-                for _ in range(turns.STILL_READS):
+                for _ in range(members.STILL_READS):
                     time.monotonic()
 
 
 def test_only_code_under_test_is_taken_to_be_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "STILL_SECONDS", -1.0)
+    monkeypatch.setattr(members, "STILL_SECONDS", -1.0)
     with control().clock.drive():
-        for _ in range(10 * turns.STILL_READS):
+        for _ in range(10 * members.STILL_READS):
             logging.LogRecord("name", logging.INFO, "path", 1, "message", None, None)
             time.perf_counter()  # measures, and is no deadline
 
@@ -256,7 +256,7 @@ def test_blocks_may_be_left_in_any_order(order: tuple[int, ...]) -> None:
         left.add(number)
         open_ones = [year for at, year in enumerate(years) if at not in left]
         assert date.today().year == (open_ones[-1] if open_ones else dt.date.fromtimestamp(time.time()).year)
-    assert turns.here.member is None
+    assert members.here.member is None
     assert time.sleep is sleep
 
 

@@ -15,8 +15,8 @@ from contract_tests.clients.simulation.odd import printable, words_of
 from contract_tests.clients.simulation.scheduler import Hangs
 from contract_tests.clients.simulation.sockets import SimulatedScheduler
 from contract_tests.clients.story import Ending, Intent, Outcome
+from mock_server.drive.members import not_driven
 from mock_server.drive.standins import start_driven
-from mock_server.drive.turns import not_driven
 
 Wanted = tuple[Intent, Path | None]
 """What is wanted, and the file with the picture to edit."""

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from contract_tests.clients.simulation.scheduler import Scheduler
+from mock_server.drive.members import here
 from mock_server.drive.standins import Pair
-from mock_server.drive.turns import here
 
 _fork, _exit = getattr(os, "fork", None), os._exit
 

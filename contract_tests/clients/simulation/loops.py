@@ -12,8 +12,8 @@ from contextvars import Context
 from typing import Any, TypeVarTuple
 
 from contract_tests.clients.simulation.sockets import SimulatedScheduler
+from mock_server.drive.members import Rest, here
 from mock_server.drive.standins import Fixed, Pair
-from mock_server.drive.turns import Rest, here
 
 _Ts = TypeVarTuple("_Ts")
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from contract_tests.clients.simulation.scheduler import Scheduler
+from mock_server.drive.members import here
 from mock_server.drive.standins import Pair
-from mock_server.drive.turns import here
 from mock_server.identity import Luck, Source
 
 _urandom = os.urandom

@@ -27,9 +27,9 @@ from contract_tests.clients.story import Connection, HookCall, Intent, Outcome, 
 from contract_tests.clients.telling import request_of
 from mock_server.app import create_app
 from mock_server.control import TenantControl
+from mock_server.drive.members import Rest, here
 from mock_server.drive.places import STAND_INS, StandIns
 from mock_server.drive.standins import check_interpreter
-from mock_server.drive.turns import Rest, here
 from mock_server.hooks.apps import App
 from mock_server.http.wire import wire_words
 from mock_server.journal import RequestEntry

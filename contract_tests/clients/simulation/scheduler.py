@@ -18,7 +18,8 @@ from time import monotonic
 from typing import Any, NoReturn
 
 from contract_tests.clients.simulation.timeline import Timeline
-from mock_server.drive.turns import Driver, Member, Rest, here, not_driven
+from mock_server.drive.members import Member, Rest, here, not_driven
+from mock_server.drive.turns import Driver
 
 _STEAL_SECONDS = 0.5
 # Real seconds after which the thread that has the turn is taken to be blocked by what nobody can see, such as a lock

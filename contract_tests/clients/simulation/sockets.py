@@ -13,8 +13,8 @@ from typing import Any
 
 from contract_tests.clients.simulation.network import Network, Peer
 from contract_tests.clients.simulation.scheduler import Scheduler
+from mock_server.drive.members import Rest, here, not_driven
 from mock_server.drive.standins import Pair
-from mock_server.drive.turns import Rest, here, not_driven
 
 _Real = socket.socket
 _getaddrinfo, _gethostbyname, _socketpair = socket.getaddrinfo, socket.gethostbyname, socket.socketpair

@@ -12,8 +12,8 @@ import urllib.request
 from typing import Any
 
 from contract_tests.clients.simulation.scheduler import Scheduler
+from mock_server.drive.members import here
 from mock_server.drive.standins import Pair
-from mock_server.drive.turns import here
 
 _create_default_context = ssl.create_default_context
 _getproxies, _getproxies_environment = urllib.request.getproxies, urllib.request.getproxies_environment
