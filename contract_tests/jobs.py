@@ -364,7 +364,8 @@ def image_host() -> str:
 def job_id_of(value: dict[str, Any]) -> str | None:
     """Return the id that a body names, however it spells it; None when it names none."""
     data = value.get("data")
-    return (_id_in(data) if isinstance(data, dict) else None) or _id_in(value)
+    found = _id_in(data) if isinstance(data, dict) else None
+    return _id_in(value) if found is None else found
 
 
 def _id_in(holder: dict[str, Any]) -> str | None:

@@ -38,6 +38,8 @@ _BEGINNING = re.compile(rb'[ \t\r\n]*+,[ \t\r\n]*+\{[ \t\r\n]*+"[^"\\]*+"')
 # What is between an object in an array and the next, and the first name in that.
 _TIMES_LONGER = 4
 # How much longer than the last an object may be to be guessed.
+_LONGEST_PAUSE = 63
+# Elements that are not guessed after many wrong guesses.
 _QUOTE, _BACKSLASH, _COMMA, _END = ord('"'), ord("\\"), ord(","), -1
 OBJECT, ARRAY = ord("{"), ord("[")
 
@@ -63,6 +65,7 @@ class Cutter:
         self._gone = 0
         self._between = b""
         self._size = 0
+        self._pause = self._left = 0
 
     def peek(self) -> int:
         """Return the next byte that is not blank; -1 at the end."""
@@ -139,8 +142,11 @@ class Cutter:
         Return what the next value is, if it ends as the last object of the array did: before one of the same kind.
 
         Looking for that takes a tenth of the time of walking through it. If it can be loaded, it is the value, for an
-        object is whole at its last bracket, neither before nor behind it; then call `accept`, else `value`.
+        object is whole at its last bracket, neither before nor behind it; then call `accept`, else `refuse`.
         """
+        if self._left:
+            self._left -= 1
+            return None
         if not self._between or self.peek() != OBJECT:
             return None
         end = self._buffer.find(self._between, self._at, self._at + _TIMES_LONGER * self._size)
@@ -150,6 +156,11 @@ class Cutter:
         """Step over what was guessed."""
         self._at += len(guessed)
         self._size = len(guessed)
+        self._pause = 0
+
+    def refuse(self) -> None:
+        """Guess less often: the objects of this array seem to be of several kinds."""
+        self._pause = self._left = min(2 * self._pause + 1, _LONGEST_PAUSE)
 
     def learn(self, value: bytes | None) -> None:
         """Look how the object ends that was stepped over last."""
@@ -268,7 +279,7 @@ def _next(cutter: Cutter) -> tuple[bool, Any]:
         try:
             value = orjson.loads(guessed)
         except orjson.JSONDecodeError:
-            pass
+            cutter.refuse()
         else:
             cutter.accept(guessed)
             return True, value

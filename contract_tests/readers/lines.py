@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jsonschema_rs
 import msgspec
@@ -20,6 +20,9 @@ _UNFIT = (msgspec.MsgspecError, ValueError, RecursionError)
 # Whichever of these a line gives, it is looked at again, and slowly.
 _MOST_NAMES = 10_000
 
+_Int = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+# What can be written again.
+
 _lower_names: set[tuple[str, ...]] = set()
 _new = tuple.__new__
 
@@ -33,11 +36,11 @@ class _Part(msgspec.Struct, gc=False):
     text: str | None = None
     filename: str | None = None
     content_type: str = ""
-    size: int = 0
+    size: _Int = 0
 
 
 class _Response(msgspec.Struct, gc=False):
-    status: int
+    status: _Int
     headers: dict[str, str] | None = None
     body: str | None = None
     body_base64: str | None = None
@@ -77,7 +80,7 @@ def read(name: str, chunks: Chunks, endpoint: Endpoint | None = None) -> Recorde
                     yield Trouble(Place(name, number, count), f"the line is longer than {LIMIT >> 20} MiB")
                     continue
                 try:
-                    exchange = _exchange(name, number + 1, count, _decoded(line))
+                    exchange = _exchange(name, number + 1, count, _loaded(line))
                 except _UNFIT:
                     if line and not line.isspace():
                         number += _is_json(line)
@@ -92,7 +95,7 @@ def read(name: str, chunks: Chunks, endpoint: Endpoint | None = None) -> Recorde
 def read_line(place: Place, line: bytes) -> Recorded:
     """Read one line by itself."""
     try:
-        exchange = _exchange(*place, _decoded(line))
+        exchange = _exchange(*place, _loaded(line))
     except _UNFIT:
         yield from _otherwise(place, line)
     else:
@@ -130,6 +133,12 @@ def _is_json(line: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
+
+
+def _loaded(line: bytes) -> _Line:
+    if not line.isascii():
+        line.decode()  # for the decoder does not look at what it passes over
+    return _decoded(line)
 
 
 def _exchange(file: str, number: int, count: int, line: _Line) -> Exchange:
@@ -197,17 +206,26 @@ def _otherwise(
     elif endpoint is not None and "request" not in value:
         yield body.exchange_of(place, line, endpoint)
     else:
-        yield Trouble(place, _mistake(value))
+        yield Trouble(place, _mistake(value, line))
 
 
-def _mistake(value: dict[str, Any]) -> str:
+def _mistake(value: dict[str, Any], line: bytes) -> str:
     if "request" not in value and "kind" not in value:
         return "expected a recorded exchange with version, kind and request, got another object"
-    error = next(_validator().iter_errors(value), None)
-    if error is None:
-        return "expected bodies in base64 as RFC 4648 writes it, got something else"
-    where = "/".join(map(str, error.instance_path))
-    return f"expected a recorded exchange: {where and f'at /{where}, '}{error.message}"
+    try:
+        error = next(_validator().iter_errors(value), None)
+    except ValueError:
+        return "expected a recorded exchange, got one that is nested too deep"
+    if error is not None:
+        where = "/".join(map(str, error.instance_path))
+        return f"expected a recorded exchange: {where and f'at /{where}, '}{error.message}"
+    try:
+        _decoded(line)
+    except msgspec.ValidationError as misfit:
+        # Its words may show what was recorded; where it stands, they say at the end.
+        where = str(misfit).rpartition(" - at ")[2]
+        return f"expected each field once, and integers of 64 bits without a point, got something else at {where}"
+    return "expected bodies in base64 as RFC 4648 writes it, got something else"
 
 
 @cache

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -32,32 +32,20 @@ class FluxHttpx(NamedTuple):
     async_transport: AsyncFluxTransport
 
 
-@dataclass(eq=False, slots=True)
-class Run:
-    """
-    A run of pytest. Fixtures ask it and not `request`, for pytest takes longer to make that than a test's world takes.
-
-    Args:
-        config: of the run.
-        case: the stay on the emulator of the test that runs.
-    """
-
-    config: pytest.Config
-    case: Case | None = None
-
-
-# They may be nested in one process: the innermost counts.
-_runs: list[Run] = []
+# Runs of pytest may be nested in one process: whose test runs is the last. Fixtures look here and do not ask for
+# `request`, for pytest takes longer to make that than a test's world takes.
+_configs: list[pytest.Config] = []
+_cases: WeakKeyDictionary[TenantControl, Case] = WeakKeyDictionary()
 
 
 @contextmanager
-def run_of(config: pytest.Config) -> Iterator[None]:
+def running(config: pytest.Config) -> Iterator[None]:
     """Let fixtures be those of a run, until the `with` block is left."""
-    _runs.append(Run(config))
+    _configs.append(config)
     try:
         yield
     finally:
-        _runs.pop()
+        _configs.pop()
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +67,7 @@ def flux_server(flux_settings: Mapping[str, object]) -> Iterator[Server]:
     check_settings(flux_settings)
     # Every key is let in, whatever FLUXMOCK_KEY says: each test has one of its own. And nothing is logged, for a
     # test that looks at the log wants to see what its client wrote.
-    told = {**_DEFAULTS, **flux_settings, **options_of(_runs[-1].config)}
+    told = {**_DEFAULTS, **flux_settings, **options_of(_configs[-1])}
     settings: dict[str, Any] = {"observer": None, **told, "key": ()}
     with ExitStack() as stack:
         with in_plain_words("flux_settings"):
@@ -99,13 +87,12 @@ def flux(request: pytest.FixtureRequest, flux_server: Server) -> Iterator[Tenant
         control = case.make(chosen)
     lines = [*_ENV, *request.config.getini("fluxmock_env")]
     told = variables(lines, chosen["env"], control, where)
-    request.node.stash[CASE] = _runs[-1].case = case
+    request.node.stash[CASE] = _cases[control] = case
     with _patch(request) as patch, control.clock.drive() if chosen.get("drive") else nullcontext():
         for name, value in told.items():
             patch.setenv(name, value)
         yield control
     case.close()
-    _runs[-1].case = None
 
 
 @pytest.fixture
@@ -130,7 +117,7 @@ def flux_httpx(flux: TenantControl) -> Iterator[FluxHttpx]:
 def _inside(flux: TenantControl) -> InProcess:
     from mock_server.adapters.inprocess import InProcess
 
-    case = _runs[-1].case
+    case = next((case for control, case in _cases.items() if control is flux), None)
     if case is None:
         pytest.fail(
             "expected fluxmock's own fixture flux below flux_requests and flux_httpx, got another", pytrace=False

@@ -16,7 +16,16 @@ from typing import Any
 import pytest
 
 from mock_server.errors import SettingsError
-from mock_server.testing.fixtures import CASE, options_of, run_of
+from mock_server.testing.fixtures import (
+    CASE,
+    flux,
+    flux_httpx,
+    flux_requests,
+    flux_server,
+    flux_settings,
+    options_of,
+    running,
+)
 from mock_server.testing.real_host import (
     BlockedCalls,
     FluxmockWarning,
@@ -27,7 +36,7 @@ from mock_server.testing.real_host import (
     shorten,
 )
 
-pytest_plugins = ("mock_server.testing.fixtures",)
+__all__ = ["flux", "flux_httpx", "flux_requests", "flux_server", "flux_settings"]  # pytest finds them here
 
 _MARKER = (
     "fluxmock(env={}, allow_real_host=False, scenario=None, drive=False, **settings): how fluxmock behaves in a test: "
@@ -106,9 +115,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, check the options, and note what the terminal can show."""
     _close_gates(config, allowed=config.getoption("fluxmock_allow_real_host"))
     config.addinivalue_line("markers", _MARKER)
-    run = ExitStack()
-    run.enter_context(run_of(config))
-    config.add_cleanup(run.close)
     worker = getattr(config, "workerinput", {})
     config.stash[_ENCODING] = worker.get("fluxmock_encoding") or getattr(sys.stdout, "encoding", None) or "utf-8"
     columns = worker.get("fluxmock_width") or shutil.get_terminal_size((_WIDTH_UNKNOWN, 0)).columns
@@ -137,7 +143,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     allowed = [
         mark.kwargs["allow_real_host"] for mark in item.iter_markers("fluxmock") if "allow_real_host" in mark.kwargs
     ]
-    with real_host(blocked=not allowed[0]) if allowed else nullcontext(), blocked_calls() as calls:
+    gates = real_host(blocked=not allowed[0]) if allowed else nullcontext()
+    with gates, blocked_calls() as calls, running(item.config):
         item.stash[_CALLS], item.stash[_CALLS_TOLD] = calls, 0
         try:
             return (yield)

@@ -87,6 +87,11 @@ def test_the_same_order_recorded_twice_is_one_and_two_orders_with_one_id_are_tol
     assert checked(ordered(at=1.0), fetched("SUCCESS", at=2.0), ordered(at=3.0), fetched("ON_QUEUE", at=4.0)).jobs == 2
 
 
+def test_an_empty_id_is_an_id() -> None:
+    assert rules(ordered("", at=1.0), ordered("", at=2.0)) == ["value/constraint", "job/reused"]
+    assert checked(ordered("", at=1.0)).jobs == 1
+
+
 def test_two_final_fetches_have_the_same_image() -> None:
     assert rules(ordered(), fetched("SUCCESS"), fetched("SUCCESS")) == []
     (finding,) = checked(ordered(), fetched("SUCCESS"), fetched("SUCCESS", image=IMAGE.replace("9rk", "8rk"))).findings

@@ -274,3 +274,40 @@ def test_no_input_is_a_crash(tmp_path: Path, data: bytes, name: str, endpoint: E
             )
             assert isinstance(item.response_body, (bytes, type(None)))
             assert isinstance(item.request_body, (bytes, type(None)))
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (
+            b'{"version": 2, "version": 1, "kind": "hook", "request": {"method": "POST", "url": "x"}}',
+            "expected each field once, and integers of 64 bits without a point, got something else at `$.version`",
+        ),
+        (
+            b'{"version": 1, "kind": "exchange", "request": {"method": "GET", "url": "x"}, "response": {"status": 200.0}}',
+            "expected each field once, and integers of 64 bits without a point, got something else at `$.response.status`",
+        ),
+        (
+            b'{"version": 1, "kind": "exchange", "request": {"method": "GET", "url": "x"}, "response": {"status": '
+            + str(2**64).encode()
+            + b"}}",
+            "expected each field once, and integers of 64 bits without a point, got something else at `$.response.status`",
+        ),
+        (
+            b'{"version": 1, "kind": "hook", "request": {"method": "POST", "url": "x", "b\xffdy": "y"}}',
+            "expected a line of JSON: ",
+        ),
+        (
+            b'{"version": 1, "kind": "hook", "request": {"method": "POST", "url": "x"}, "error": '
+            + b"[" * 900
+            + b"]" * 900
+            + b"}",
+            "expected a recorded exchange, got one that is nested too deep",
+        ),
+    ],
+    ids=["a field twice", "a point", "a number too long", "no UTF-8", "too deep"],
+)
+def test_a_line_that_nobody_could_write_is_told_and_passed_over(line: bytes, why: str, tmp_path: Path) -> None:
+    exchanges, (trouble,) = split(read_bytes(as_jsonl([sample()]) + line + b"\n" + as_jsonl([sample()]), tmp_path))
+    assert exchanges == [sample(), sample()]
+    assert why in trouble.why

@@ -123,3 +123,32 @@ def test_they_need_a_world_of_fluxmock(pytester: pytest.Pytester) -> None:
     result = run_apart(pytester, "-p", "no:randomly")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*expected fluxmock's own fixture flux below flux_requests*"])
+
+
+def test_a_configuration_that_a_test_makes_is_no_run(pytester: pytest.Pytester) -> None:
+    """Fixtures are those of the run whose test runs, whatever else of pytest is made in it."""
+    write(
+        pytester,
+        test_it="""
+        pytest_plugins = ["pytester"]
+
+        def test_it(pytester, flux, request):
+            pytester.parseconfigure()
+            with_requests = request.getfixturevalue("flux_requests")
+            assert len(with_requests.calls) == 0
+        """,
+    )
+    run_apart(pytester).assert_outcomes(passed=1)
+
+
+def test_the_plugin_may_be_named_instead_of_found(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    write(
+        pytester,
+        test_it="""
+        def test_it(flux):
+            assert flux.spent == 0
+        """,
+    )
+    (pytester.path / "pytest.ini").unlink()
+    run_apart(pytester, "-W", "error", "-p", "mock_server.testing.plugin").assert_outcomes(passed=1)
