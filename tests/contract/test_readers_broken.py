@@ -14,7 +14,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_readers import MAKERS, as_har, as_jsonl, as_vcr_json, as_vcr_yaml, placeless, read_bytes, sample
+from recording_makers import MAKERS, as_har, as_jsonl, as_vcr_json, as_vcr_yaml, placeless, read_bytes, sample
 
 from contract_tests.exchanges import Endpoint, Exchange, Trouble, Unreadable
 from contract_tests.readers import lines, read

@@ -16,7 +16,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_readers import NOWHERE, placeless, sample
+from recording_makers import NOWHERE, placeless, sample
 
 from contract_tests.exchanges import Endpoint, Exchange, Part, Trouble, target_of
 from contract_tests.readers import lines, read
