@@ -88,7 +88,7 @@ class _Side:
         self._check = MessageCheck(version)
         self.is_ordinary = self._check.is_ordinary
         self.tally = Tally()
-        self.misfits = 0
+        self.misfits = self.broken = 0  # messages that do not fit, and what of the contract they break in all
         self.alone = 0
 
     def note(self, message: Parsed) -> bool:
@@ -96,7 +96,9 @@ class _Side:
         notes = self._check.notes(message)
         for note in notes:
             self.tally.note(note, message.exchange.place)
-        return not notes or not any(note.rule.startswith(_DECISIVE) for note in notes)
+        broken = sum(note.rule.startswith(_DECISIVE) for note in notes)
+        self.broken += broken
+        return not broken
 
 
 _DECISIVE = ("field/missing", "type/", "value/", "request/")
@@ -139,8 +141,8 @@ class _Host:
         return self.observations.seen(self.best().version, self.jobs.times)
 
     def best(self) -> _Side:
-        """Return the side that fits best; of equal ones the newest."""
-        return min(reversed(self.sides), key=lambda side: side.misfits)
+        """Return the side that most messages fit, or of which they break least; of equal ones the newest."""
+        return min(reversed(self.sides), key=lambda side: (side.misfits, side.broken))
 
     def choice(self, *, told: bool) -> Choice:
         best = self.best()
@@ -150,6 +152,8 @@ class _Host:
             fitting = "1 message fits" if best.alone == 1 else f"{best.alone:,} messages fit"
             return Choice(best.version, f"{fitting} it alone", best.alone)
         others = [side for side in self.sides if side is not best]
+        if others and all(best.broken < side.broken for side in others):
+            return Choice(best.version, "the messages break less of it than of any other")
         return Choice(best.version, "it fits as well as any, and is the newest" if others else self._because)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _EXIT_USAGE = 2
 _WITHOUT_COVERAGE = {"junit", "sarif", "github"}
+_WITH_CLIENT = {"text", "json"}
 # They tell of mistakes, and have no place for what went well.
 _ENDPOINTS = [endpoint.value for endpoint in Endpoint if endpoint is not Endpoint.IMAGE]
 # Those with JSON bodies, as `assert_matches_contract` takes them.
@@ -106,6 +107,10 @@ def check(
     if with_coverage and format_ in _WITHOUT_COVERAGE:
         words = f"--coverage: expected a format that can show it (text, json, markdown, html), got {format_}"
         raise click.UsageError(words)
+    if client_name is not None and format_ not in _WITH_CLIENT:
+        raise click.UsageError(f"--client: expected a format that can show it (text, json), got {format_}")
+    if scenario_file == Path("-"):
+        raise click.UsageError("--write-scenario: expected a file, which can be played; got - (standard output)")
     for option, given in (("--write-scenario", scenario_file), ("--client", client_name)):
         if given is not None and "-" in paths:
             raise click.ClickException(f"{option}: expected files, which can be read twice; got standard input")
@@ -329,11 +334,11 @@ def _is_web(url: str) -> bool:
 def _line(exchange: Exchange, news: Sequence[Note]) -> str:
     from contract_tests.reports.masking import shown
 
-    outcome = str(exchange.status) if exchange.status is not None else exchange.error
+    outcome = str(exchange.status) if exchange.status is not None else f"no answer: {exchange.error}"
     took = f"{(exchange.elapsed or 0) * 1000:.0f} ms"
     told = ", ".join(f"{note.rule} {shown(note.pointer[:_LONGEST_POINTER])}".strip() for note in news[:_MOST_NEWS])
     more = f" and {len(news) - _MOST_NEWS:,} more" if len(news) > _MOST_NEWS else ""
-    verdict = f"new: {told}{more}" if news else "ok"
+    verdict = f"new: {told}{more}" if news else "ok" if exchange.status is not None else "nothing to check"
     return f"{exchange.method:<4} {exchange.url.partition('?')[0]}  {outcome}  {took}  {verdict}"
 
 

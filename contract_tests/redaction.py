@@ -79,8 +79,9 @@ def redacted(exchange: Exchange, pseudonyms: Pseudonyms) -> Exchange:
     Secrets are the values of headers, query parameters and fields, in JSON and in forms, whose names speak of one
     (`contract_tests.secrets`); of hook URLs all but scheme, domain and port, wherever a URL on their host stands; and
     whatever a header or a URL had of keys and passwords, of 8 characters or more, wherever else in the exchange it
-    stands, be it as it is, URL-encoded, escaped or in base64. What was in the headers of a request is looked for in the
-    exchanges after it, too. The files of a multipart body are left out: only their sizes stay.
+    stands, be it as it is, URL-encoded, escaped or in base64; so with fields of the request, for answers repeat what
+    they refuse. What was in the headers of a request is looked for in the exchanges after it, too. The files of a
+    multipart body are left out: only their sizes stay.
     """
     return _Redaction(exchange, pseudonyms).exchange()
 
@@ -93,21 +94,30 @@ class _Redaction:
         seen.update(_sent_in(exchange.response_headers))
         for data in (secrets_in.bytes_of(exchange.url), exchange.request_body, exchange.response_body):
             seen.update(secrets_in.of_urls(data or b""))
-        self._finder = secrets_in.finder_of(frozenset(one for one in seen if len(one) >= secrets_in.SHORTEST))
+        self._seen = {one for one in seen if len(one) >= secrets_in.SHORTEST}
+        self._finder = secrets_in.finder_of(frozenset(self._seen))
+        self._is_request = False
+        self._hook_urls: set[str] = set()
         self._is_hook = exchange.endpoint is Endpoint.CALLBACK
         self._hosts = pseudonyms.remember_hooks([_host_of(exchange.url)] if self._is_hook else [])
 
     def exchange(self) -> Exchange:
-        known = self._hosts
+        known, seen = self._hosts, len(self._seen)
         clean = self._clean()
-        # A hook's host may stand before the field that tells it.
-        return clean if self._hosts == known else self._clean()
+        # A hook's host, or a secret, may stand before the field that tells it.
+        if (self._hosts, len(self._seen)) == (known, seen):
+            return clean
+        self._finder = secrets_in.finder_of(frozenset(self._seen))
+        return self._clean()
 
     def _clean(self) -> Exchange:
         given = self._given
+        self._is_request = True
         body, parts = self._sent()
+        url = self._url(given.url, hook=self._is_hook or self._on_hook_host(given.url))
+        self._is_request = False
         return given.changed(
-            url=self._url(given.url, hook=self._is_hook or self._on_hook_host(given.url)),
+            url=url,
             request_headers=self._headers(given.request_headers),
             request_body=body,
             parts=parts,
@@ -118,7 +128,7 @@ class _Redaction:
 
     def _elsewhere(self, text: str) -> str:
         """Replace the secrets that were in headers and URLs, and the URLs of hooks."""
-        text = self._finder.replaced(text, self._name)
+        text = self._finder.replaced(text, self._stand_in)
         if not self._hosts or "://" not in text:
             return text
         return _URLS.sub(
@@ -126,7 +136,17 @@ class _Redaction:
         )
 
     def _elsewhere_in(self, data: bytes) -> bytes:
-        return self._finder.replaced_in(data, self._name)
+        return self._finder.replaced_in(data, self._stand_in)
+
+    def _stand_in(self, secret: str) -> str:
+        return self._hook_url(secret) if secret in self._hook_urls else self._name(secret)
+
+    def _noted(self, secret: str) -> str:
+        """Return the pseudonym of a secret that is a field; what was sent in one is looked for elsewhere, too."""
+        name = self._name(secret)
+        if self._is_request and name != secret and len(secret) >= secrets_in.SHORTEST:
+            self._seen.add(secret)
+        return name
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {self._elsewhere(name): self._header(name, value) for name, value in headers.items()}
@@ -175,7 +195,11 @@ class _Redaction:
         self._hosts = self._name.remember_hooks(
             host for host in (_host_of(url), _host_of(urlunsplit(clean))) if host != _host_of(self._given.url)
         )
-        return self._finder.replaced(urlunsplit(clean), self._name)
+        made = self._finder.replaced(urlunsplit(clean), self._name)
+        if self._is_request and made != url and not self._is_hook:
+            self._seen.add(url)
+            self._hook_urls.add(url)
+        return made
 
     def _hook_parameter(self, field: str) -> str:
         name, equals, value = field.partition("=")
@@ -190,7 +214,7 @@ class _Redaction:
             return field
         plain, said = unquote(name), unquote_plus(value)
         if secrets_in.is_secret(plain):
-            return f"{name}={self._name(said)}"
+            return f"{name}={self._noted(said)}"
         if secrets_in.is_hook(plain):
             return f"{name}={quote(self._hook_url(said), safe='')}"
         return field
@@ -221,7 +245,7 @@ class _Redaction:
 
     def _field(self, name: str, value: str) -> str:
         if secrets_in.is_secret(name):
-            return self._name(value)
+            return self._noted(value)
         return self._hook_url(value) if value and secrets_in.is_hook(name) else self._text(value)
 
     def _text(self, value: str) -> str:
@@ -297,7 +321,7 @@ class _Redaction:
         if isinstance(value, list):
             return [self._value(inner, secret=secret, hook=hook) for inner in value]
         if secret and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            return self._name(str(value))
+            return self._noted(str(value))
         if not isinstance(value, str):
             return value
         return self._hook_url(value) if hook and value else self._text(value)

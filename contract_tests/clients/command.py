@@ -89,7 +89,7 @@ def test_client(
     timelines: bool,
     **running: Any,
 ) -> None:
-    r"""
+    """
     Find out what a client of the API does wrong: a verdict, and the smallest scenario that shows each fault.
 
     CLIENT is a function of Python, my_module:generate or path/to/file.py:generate, that takes (base_url, api_key,
@@ -105,7 +105,7 @@ def test_client(
     fluxmock test-client --driver -- python3 driver.py
 
     Exit codes: 0 all MUST hold, 1 one does not, 2 usage, 3 nothing is known.
-    """
+    """  # noqa: D301 - click wants the character
     from contract_tests.clients.check import PROFILES, Plan
     from contract_tests.clients.named import directive_of
     from contract_tests.clients.verdict import Exit

@@ -133,7 +133,7 @@ class _Text:
         for effect in effects:
             answer = {True: "yes", False: "no", None: "cannot tell"}[effect.breaking]
             finding = effect.finding
-            about = f"{finding.rule} {where_in_body(finding)}: {answer}, {effect.why}"
+            about = f"{finding.endpoint} {finding.rule} {where_in_body(finding)}: {answer}, {effect.why}"
             yield from self._wrapped(about, "  ", "      ")
 
     def _troubles(self) -> Iterator[str]:

@@ -75,12 +75,15 @@ def drafted(report: Report, recordings: Iterable[Iterable[Exchange | Trouble]], 
     refusals: list[_Case] = []
     submissions: list[_Case] = []
     slots: list[_Slot] = []
-    for message, case in _cases(reading, gathered.messages):
+    for message, whole in _cases(reading, gathered.messages):
+        case = whole
         found = {_key(one) for one in validate(message.exchange, version)} & wanted.keys()
-        new = {key for key in found - shown if _shows(case.then, key)}
+        new = {key for key in found - shown if _shows(whole.then, key)}
         if not new:
             continue
         shown |= new
+        if len(wanted) == 1:  # one finding is to be shown, and no other that its message has
+            case = whole._replace(then=_alone(whole.then, *new))
         if case.then.get("status", 200) >= 300 or case.then.get("accepted") is False:
             refusals.append(case)
         elif case.on in {Target.GENERATE, Target.EDITS}:
@@ -153,6 +156,19 @@ def _shows(then: Then, key: _Key) -> bool:
     if pointer.rpartition("/")[2] in names:
         return True
     return any(_overlap(pointer, other) for other in (*then.get("set", ()), *then.get("remove", ())))
+
+
+def _alone(then: Then, key: _Key) -> Then:
+    """Return of what a rule does that which shows one finding, where it can be told apart."""
+    pointer = key[2]
+    names = {pointer.rpartition("/")[2]}
+    made = {
+        **then,
+        "set": {other: value for other, value in then.get("set", {}).items() if _overlap(pointer, other)},
+        "remove": [other for other in then.get("remove", ()) if _overlap(pointer, other)],
+        "rename": {old: new for old, new in then.get("rename", {}).items() if names & {old, new}},
+    }
+    return {name: value for name, value in made.items() if value not in ({}, [])}
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -63,7 +63,9 @@ def test_edits_are_declared_of_commands_only() -> None:
 
 
 def test_help_tells_what_a_command_is_told_and_what_is_usual() -> None:
-    text = " ".join(test_client("--help").output.split())
+    said = test_client("--help").output
+    assert "\n  fluxmock test-client client.py:generate\n" in said  # a line of its own
+    text = " ".join(said.split())
     for part in ("{base_url}", "{image}", "TT_API_KEY", "fluxmock test-client --driver -- python3 driver.py"):
         assert part in text
     assert f"after which it is ended. [default: {TIMEOUT:g}]" in text

@@ -19,6 +19,8 @@ from broken_parts import calls, judged, made
 from good_clients import PAUSE, TIMEOUT, job_of, url_of, with_requests
 from PIL import Image
 
+from contract_tests.clients.check import Plan, check_client
+from contract_tests.clients.named import directive_of
 from contract_tests.clients.properties.base import Policy
 from contract_tests.clients.verdict import Result
 from mock_server.images.drawing import plain as plain_image
@@ -175,3 +177,21 @@ def test_a_cap_on_jobs_under_way_is_judged_with_several_at_once() -> None:
     result = judged(with_requests, "C07", policy)
     assert result.result is Result.FAIL
     assert "were under way at once, more than 2" in result.why
+
+
+def test_whether_a_url_may_be_believed_yet_is_no_matter_of_whose_it_is() -> None:
+    """A client that takes any imageUrl for the end of its job, whatever the status, breaks C29 and not C55."""
+
+    def believes(base_url: str, api_key: str, prompt: str) -> str:
+        call = calls(base_url, api_key, requests.Session())
+        job_id = job_of(call("/flux/generate", {"prompt": prompt, "mode": "flux1-dev"}))
+        while True:
+            data = call("/flux/fetch", {"jobId": job_id}).get("data") or {}
+            if data.get("imageUrl"):
+                return str(data["imageUrl"])
+            time.sleep(PAUSE)
+
+    play = (directive_of("fetch: ON_QUEUE with the URL of a preview"),)
+    verdict = check_client(believes, plan=Plan(only=("C29", "C55"), play=play))
+    assert verdict["C29"].result is Result.FAIL
+    assert verdict["C55"].result is not Result.FAIL

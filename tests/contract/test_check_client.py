@@ -88,11 +88,29 @@ def test_a_finding_is_related_to_a_client(drifted: Path, name: str, breaking: bo
     assert (effect["breaking"], effect["why"]) == (breaking, why)
 
 
+def test_a_finding_is_not_blamed_for_another_in_the_same_answer(drifted: Path) -> None:
+    body = json.loads(drifted.read_text("utf-8"))
+    body["data"]["seed"] = 7
+    drifted.write_text(json.dumps(body), "utf-8")
+    _, output = check(drifted, f"{drifted.parent}/shop.py:strict", "--format", "json")
+    report = json.loads(output)
+    pointers = {one["fingerprint"]: one["pointer"] for one in report["findings"]}
+    told = {pointers[one["fingerprint"]]: one["breaking"] for one in report["client"]}
+    assert told == {"/data/quota": True, "/data/seed": False}
+
+
+@pytest.mark.parametrize("format_", ["junit", "sarif", "markdown", "github", "html"])
+def test_what_a_format_cannot_show_is_not_asked_for_in_vain(drifted: Path, format_: str) -> None:
+    code, output = check(drifted, f"{drifted.parent}/shop.py:strict", "--format", format_)
+    assert code == 2
+    assert "--client: expected a format that can show it (text, json)" in output
+
+
 def test_people_are_told_in_a_line_for_each_finding(drifted: Path) -> None:
     code, output = check(drifted, f"{drifted.parent}/shop.py:strict")
     assert code == 1
     assert "breaking for your client: 1 of 1" in output
-    assert "yes, it reported failure" in output
+    assert "fetch.response type/changed /data/quota: yes, it reported failure" in output
 
 
 @pytest.mark.parametrize(

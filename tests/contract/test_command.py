@@ -17,6 +17,7 @@ import requests
 from flask import Flask, request
 
 import contract_tests
+from mock_server import resources
 from mock_server.http.runner import BackgroundServer
 from mock_server.serving import Server
 
@@ -143,7 +144,7 @@ def test_no_answer_and_half_an_answer_are_recorded_and_passed_on_as_they_are(ser
         {"on": "generate", "calls": 3, "then": {"delay": 60}},
     ]
     server.tenant(KEY).scenario({"name": "faults", "rules": rules})
-    with recording(server.url, tmp_path, "--timeout", "0.3") as (url, output, _):
+    with recording(server.url, tmp_path, "--timeout", "0.3") as (url, output, said):
         for problem in (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.ConnectionError):
             with pytest.raises(problem):
                 requests.post(f"{url}/flux/generate", json=ORDER, headers={"TT-API-KEY": KEY}, timeout=20)
@@ -152,6 +153,7 @@ def test_no_answer_and_half_an_answer_are_recorded_and_passed_on_as_they_are(ser
     assert "reset" in first["error"].lower()
     assert len(second["response"]["body"]) == 20
     assert "timed out" in third["error"]
+    assert sum("no answer: " in line and line.endswith("nothing to check") for line in said) == 2
 
 
 def test_the_exit_code_says_what_came_of_it(tmp_path: Path) -> None:
@@ -169,6 +171,12 @@ def test_the_exit_code_says_what_came_of_it(tmp_path: Path) -> None:
     nothing = fluxmock("check", other)
     assert nothing.returncode == 3
     assert nothing.stdout.startswith("nothing was checked")
+
+
+def test_a_scenario_goes_into_a_file() -> None:
+    done = fluxmock("check", resources.folder("fixtures") / "exchanges", "--write-scenario", "-")
+    assert done.returncode == 2
+    assert "--write-scenario: expected a file, which can be played" in done.stderr
 
 
 def test_a_report_can_be_written_to_a_file_and_severities_can_be_set(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recording_makers import NOWHERE, placeless, sample
+from recording_makers import FETCH, NOWHERE, placeless, sample
 
 from contract_tests.exchanges import Endpoint, Exchange, Part, Trouble, target_of
 from contract_tests.readers import lines, read
@@ -166,6 +166,37 @@ def test_a_secret_keeps_its_pseudonym_within_a_recording_only() -> None:
     assert names(names("a")) == names("a")
     assert Pseudonyms()("a") != names("a")
     assert Pseudonyms(b"salt")("a") == Pseudonyms(b"salt")("a")
+
+
+HOOK = "https://client.example/secret-of-the-hook"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"url": f"{FETCH}?jobId=1&api_key={quote(KEY)}"},
+        {"url": f"{FETCH}?jobId=1&hookUrl={quote(HOOK, safe='')}"},
+        {
+            "request_headers": {"content-type": "application/x-www-form-urlencoded"},
+            "request_body": urlencode({"api_key": KEY}),
+        },
+        {"request_headers": {"content-type": "application/json"}, "request_body": json.dumps({"api_key": KEY})},
+        {"request_headers": {"content-type": "application/json"}, "request_body": json.dumps({"hookUrl": HOOK})},
+        {"request_body": None, "parts": (Part("api_key", KEY),)},
+        {"request_body": None, "parts": (Part("hookUrl", HOOK),)},
+    ],
+    ids=["query", "hook in the query", "form", "JSON", "hook in JSON", "part", "hook in a part"],
+)
+def test_an_answer_that_repeats_a_secret_field_is_without_it(sent: dict[str, Any]) -> None:
+    if isinstance(sent.get("request_body"), str):
+        sent = {**sent, "request_body": sent["request_body"].encode()}
+    repeated = f"{KEY}, {HOOK} and {quote(HOOK, safe='')} are refused: {quote(KEY)}"
+    exchange = sample(
+        **sent, status=400, response_body=json.dumps({"message": repeated, "data": {"sent": repeated}}).encode()
+    )
+    written = as_line(redacted(exchange, Pseudonyms()))
+    hidden = ["secret-of-the-hook"] if "hook" in str(sent).lower() else [KEY, quote(KEY), quote(KEY, safe="")]
+    assert not any(text.encode() in written for text in hidden)
 
 
 def test_the_scheme_of_an_authorization_stays_and_its_token_is_found_elsewhere() -> None:

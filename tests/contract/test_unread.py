@@ -235,3 +235,29 @@ def test_coverage_is_refused_where_it_cannot_be_shown(format_: str, tmp_path: Pa
     ended = fluxmock_check(path, "--coverage", "--format", format_)
     assert ended.exit_code == 2
     assert f"expected a format that can show it (text, json, markdown, html), got {format_}" in ended.output
+
+
+def test_a_version_of_which_less_is_broken_fits_better_though_every_message_breaks_both() -> None:
+    """Submissions told their versions apart, and all of them have drifted."""
+    drifted = sample_of_submission("jobId"), sample_of_submission("job_id")
+    told = []
+    for answer in drifted:
+        checker = Checker()
+        checker.feed([answer])
+        told += checker.report().contracts.values()
+    assert [choice.version for choice in told] == ["2024-09", "2026-03"]
+    assert {choice.because for choice in told} == {"the messages break less of it than of any other"}
+
+
+def sample_of_submission(name: str) -> Exchange:
+    """Return an accepted order whose answer has lost its `message`."""
+    return Exchange(
+        Place("x", 1),
+        "POST",
+        "https://h.example/flux/generate",
+        request_body=json.dumps({"prompt": "a cat", "mode": "flux1-dev"}).encode(),
+        status=200,
+        response_body=json.dumps(
+            {"status": "SUCCESS", "data": {name: "5f0c7f4e-3a55-4c9b-8c39-9d8f4d0f8b1a"}}
+        ).encode(),
+    )
