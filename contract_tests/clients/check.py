@@ -100,7 +100,10 @@ def playing(client: PythonClient, plan: Plan, receiver: App | None = None) -> It
     with Simulation(
         callee, contract=plan.contract, receiver=receiver, seed=plan.seed, seconds=plan.policy.patience
     ) as simulation:
-        yield Player(simulation, partial(intents_for, seed=plan.seed, hook_url=hook_url, edits=edits, mode=mode))
+        wanted = partial(
+            intents_for, seed=plan.seed, hook_url=hook_url, edits=edits, draws=not callee.needs("image"), mode=mode
+        )
+        yield Player(simulation, wanted)
 
 
 class Player:

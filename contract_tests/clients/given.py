@@ -49,6 +49,9 @@ class Callee:
         self._names = frozenset(parameters)
         self._by_place = not self._takes_all and not self._names.issuperset(_GIVEN)
         self._client = client
+        self._needs = frozenset(
+            name for name, one in parameters.items() if one.default is one.empty and one.kind is not one.VAR_KEYWORD
+        )
         options = dict.fromkeys(name for name in _OPTIONS if self.takes(name))
         try:
             if self._by_place:
@@ -68,6 +71,10 @@ class Callee:
     def takes(self, option: str) -> bool:
         """Whether it takes an option of that name."""
         return self._takes_all or option in self._names
+
+    def needs(self, option: str) -> bool:
+        """Whether it cannot be called without that option."""
+        return option in self._needs
 
     def names(self, option: str) -> bool:
         """Whether it has a parameter of that name, so that it knows of the option."""

@@ -16,7 +16,13 @@ _HARD_TO_SEND = b"Comment\0\r\n--boundary--\r\n\r\n\xff\xfe \x1a%0D%0A\n"
 
 
 def intents_for(
-    directives: Sequence[Directive], seed: int, *, hook_url: str | None = None, edits: bool = False, mode: bool = False
+    directives: Sequence[Directive],
+    seed: int,
+    *,
+    hook_url: str | None = None,
+    edits: bool = False,
+    draws: bool = True,
+    mode: bool = False,
 ) -> tuple[Intent, ...]:
     """
     Return what is wanted in the scenario of `directives`: mostly one image.
@@ -26,12 +32,14 @@ def intents_for(
         seed: of the run.
         hook_url: where results are to be sent; None for nowhere.
         edits: whether the client can be asked to edit a picture.
+        draws: whether it can be asked for a picture without one to edit.
         mode: whether it is told the mode.
     """
     told = repr([seed, *((one.name, one.rules) for one in directives)]).encode()
     mark = hashlib.blake2b(told, digest_size=12).hexdigest()
     prompt = next((one.prompt for one in directives if one.prompt is not None), f"a cat on a roof, {mark[:6]}")
-    filename = next((one.filename for one in directives if one.filename is not None), None) if edits else None
+    named = next((one.filename for one in directives if one.filename is not None), None if draws else "cat.png")
+    filename = named if edits else None
     count = max((one.at_once for one in directives), default=1)
     return tuple(
         Intent(

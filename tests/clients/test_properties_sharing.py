@@ -180,18 +180,40 @@ def test_a_cap_on_jobs_under_way_is_judged_with_several_at_once() -> None:
 
 
 def test_whether_a_url_may_be_believed_yet_is_no_matter_of_whose_it_is() -> None:
-    """A client that takes any imageUrl for the end of its job, whatever the status, breaks C29 and not C55."""
+    """A client that takes any imageUrl for the end of its job, whatever the status, has that of its own job."""
 
     def believes(base_url: str, api_key: str, prompt: str) -> str:
         call = calls(base_url, api_key, requests.Session())
         job_id = job_of(call("/flux/generate", {"prompt": prompt, "mode": "flux1-dev"}))
         while True:
+            time.sleep(60)  # by then it is done
             data = call("/flux/fetch", {"jobId": job_id}).get("data") or {}
             if data.get("imageUrl"):
                 return str(data["imageUrl"])
-            time.sleep(PAUSE)
 
-    play = (directive_of("fetch: ON_QUEUE with the URL of a preview"),)
-    verdict = check_client(believes, plan=Plan(only=("C29", "C55"), play=play))
-    assert verdict["C29"].result is Result.FAIL
-    assert verdict["C55"].result is not Result.FAIL
+    play = (directive_of("fetch: status 'ON_QUEUE ' three times"),)
+    assert check_client(believes, plan=Plan(only=("C55",), play=play))["C55"].result is Result.PASS
+
+
+def test_a_client_that_does_nothing_but_edit_always_gets_a_picture() -> None:
+    """Its parameter `image` has no default, so it cannot be called without."""
+
+    def edit(base_url: str, api_key: str, prompt: str, image: str) -> str:
+        with requests.Session() as session, Path(image).open("rb") as file:
+            session.headers["TT-API-KEY"] = api_key
+            order = {"prompt": prompt, "mode": "flux1-dev"}
+            url = f"{base_url}/flux/edits"
+            answer = session.post(url, data=order, files={"image": file}, timeout=TIMEOUT, allow_redirects=False)
+            answer.raise_for_status()
+            call, job_id = calls(base_url, api_key, session), job_of(answer.json())
+            for _ in range(100):
+                time.sleep(PAUSE)
+                told = call("/flux/fetch", {"jobId": job_id})
+                if url_of(told):
+                    return str(url_of(told))
+        raise TimeoutError
+
+    verdict = check_client(edit, plan=Plan(only=("C06", "C49"), examples=12))
+    assert verdict.works is not None
+    assert verdict.works.result is Result.PASS
+    assert (verdict["C06"].result, verdict["C49"].result) == (Result.PASS, Result.PASS)
