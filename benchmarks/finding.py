@@ -1,7 +1,7 @@
 """
 The zoo (tests/zoo): is every broken client found, how soon, in how small a scenario; is a good one accused.
 
-Nothing is timed here, so all cores may work on it.
+Nothing is timed here, so all cores may work on it; it takes them an hour, most of which the programs spend asleep.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from measure import Figure, Target, hottest
 
-from contract_tests.clients.check import Plan, check_client
+from contract_tests.clients.check import Plan
 from contract_tests.clients.verdict import Result, Verdict
 
 if TYPE_CHECKING:
+    from zoo.programs import Program
     from zoo.registry import Specimen
 
 _SEEDS = 20
@@ -71,14 +72,15 @@ def measure(*, smoke: bool) -> list[Figure]:
     ]
 
 
-def _zoo() -> tuple[list[Specimen], list[Specimen]]:
-    """Return the good clients, and the broken ones."""
+def _zoo() -> tuple[list[Specimen | Program], list[Specimen | Program]]:
+    """Return the good clients, and the broken ones; programs only if what they need is here."""
     tests = str(Path(__file__).resolve().parent.parent / "tests")
     if tests not in sys.path:
         sys.path.insert(0, tests)
+    from zoo.programs import PROGRAMS
     from zoo.registry import specimens
 
-    every = specimens()
+    every = [*specimens(), *(one for one in PROGRAMS if not one.missing())]
     return [one for one in every if not one.about], [one for one in every if one.about]
 
 
@@ -97,8 +99,10 @@ def _outcome(name: str, seed: int) -> _Outcome:
     return _Outcome(result.result is Result.FAIL, result.example, len(result.directives), quiet)
 
 
-def _judged(client: Specimen, plan: Plan) -> Verdict:
-    return check_client(client.client, plan=plan, receiver=client.receiver)
+def _judged(client: Specimen | Program, plan: Plan) -> Verdict:
+    from zoo.zoo_page import judged
+
+    return judged(client, plan)
 
 
 def _percent(part: int, whole: int) -> float:

@@ -2,8 +2,8 @@
 The contract-testing kit: checks of recorded traffic and of single answers against the contract.
 
 `check(path)` holds a recording against it, `validate(exchange)` one exchange, and `assert_matches_contract(response)`
-fails a test whose answer does not fit. `check_client(callable)` finds out what a client of the API does wrong, and
-`ClientContract` is a class of tests for it.
+fails a test whose answer does not fit. `check_client(callable)` finds out what a client of the API does wrong,
+`check_command(argv)` the same of a client in any language, and `ClientContract` is a class of tests for a callable.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from contract_tests.checking import check
     from contract_tests.clients.check import Plan, check_client
     from contract_tests.clients.contract_class import ClientContract
+    from contract_tests.clients.process.check import Running, check_command
+    from contract_tests.clients.process.replaying import replay_command
     from contract_tests.clients.properties.base import Policy
     from contract_tests.clients.replaying import replay
     from contract_tests.clients.verdict import Verdict
@@ -29,12 +31,15 @@ _HOMES = {
     "Plan": "clients.check",
     "Policy": "clients.properties.base",
     "Report": "checker",
+    "Running": "clients.process.check",
     "Severity": "findings",
     "Verdict": "clients.verdict",
     "assert_matches_contract": "asserting",
     "check": "checking",
     "check_client": "clients.check",
+    "check_command": "clients.process.check",
     "replay": "clients.replaying",
+    "replay_command": "clients.process.replaying",
     "validate": "asserting",
 }
 
@@ -45,12 +50,15 @@ __all__ = [
     "Plan",
     "Policy",
     "Report",
+    "Running",
     "Severity",
     "Verdict",
     "assert_matches_contract",
     "check",
     "check_client",
+    "check_command",
     "replay",
+    "replay_command",
     "validate",
 ]
 

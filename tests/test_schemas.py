@@ -22,7 +22,7 @@ NAMES = {
     "error.response", "callback.request",
 }  # fmt: skip
 CONFIDENCE = {"documented", "observed", "assumed"}
-SOURCES = {"S1", "S2", "S3", "S4", "S5"}
+SOURCES = resources.load("sources.json")["sources"].keys()
 
 
 def load(path: Path) -> Any:

@@ -11,7 +11,7 @@ from contract_tests.clients.directives.base import ORIGINS, Directive
 from contract_tests.clients.explore import Explorer
 from contract_tests.clients.given import Callee, PythonClient
 from contract_tests.clients.intents import intents_for
-from contract_tests.clients.properties.base import Level, Policy, Property, explorable, named, properties
+from contract_tests.clients.properties.base import Policy, Property, explorable, named, properties
 from contract_tests.clients.simulation.run import Simulation
 from contract_tests.clients.story import Intent, Story
 from contract_tests.clients.verdict import Verdict, verdict_of
@@ -31,7 +31,7 @@ class Plan:
         examples: scenarios to play at most.
         seed: of all that is drawn.
         contract: version of the contract that the API speaks.
-        only: ids of properties; () is all of the default profile.
+        only: ids of properties; () is all that can be judged by what is declared.
         skip: ids of properties to leave out.
         policy: what is declared about the client.
         play: what the server does in the one scenario that is played, beside that in which all goes well; () explores.
@@ -46,14 +46,22 @@ class Plan:
     play: tuple[Directive, ...] = ()
 
     def chosen(self) -> list[Property]:
-        """Return the properties to judge; ValueError for an id that there is not."""
+        """
+        Return the properties to judge.
+
+        Raises:
+            ValueError: there is none of an id, it is not judged, or what it is judged by is not declared.
+        """
         only, skipped = named(self.only), named(self.skip)
-        usual = [
-            one
-            for one in properties().values()
-            if one.default and (one.level is not Level.POLICY or self.policy.max_in_flight is not None)
-        ]
-        return [one for one in only or usual if one not in skipped]
+        chosen = [one for one in only or properties().values() if one not in skipped]
+        for one in chosen if only else ():
+            if not one.on(self.policy):
+                raise ValueError(
+                    f"{one.id} ({one.title}): expected {one.declaration} to be declared, got nothing to judge by; it "
+                    "belongs in [tool.fluxmock.client] of pyproject.toml, in a file that --policy names, or in "
+                    f"Plan(policy=Policy({one.declaration}=...))"
+                )
+        return [one for one in chosen if one.on(self.policy)]
 
 
 def check_client(
@@ -75,7 +83,7 @@ def check_client(
 
     Raises:
         UnusableClient: it cannot be called so.
-        ValueError: the plan names a property that there is not.
+        ValueError: the plan names a property that cannot be judged; see `Plan.chosen`.
     """
     plan = plan or Plan()
     edits = Callee(client).takes("image")

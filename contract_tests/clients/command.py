@@ -107,7 +107,7 @@ def test_client(
     Exit codes: 0 all MUST hold, 1 one does not, 2 usage, 3 nothing is known.
     """  # noqa: D301 - click wants the character
     from contract_tests.clients.check import PROFILES, Plan
-    from contract_tests.clients.named import directive_of
+    from contract_tests.clients.named import directives_of
     from contract_tests.clients.verdict import Exit
 
     command: tuple[str, ...] | None = ctx.meta["command"]
@@ -115,12 +115,14 @@ def test_client(
         raise click.UsageError(
             "expected one client: my_module:generate, path/to/file.py:generate, or -- and a command", ctx
         )
-    if command and (receiver or write_regression):
-        raise click.UsageError("--receiver and --write-regression are for clients of Python, not for a command", ctx)
+    if command and receiver:
+        raise click.UsageError("--receiver is for a client of Python; a command has its receiver at --hook-url", ctx)
     running = said(running, command, ctx)
     plan = Plan(examples or PROFILES[profile], seed, contract, only, skip, declared_in(policy_file))
     try:
-        plan = replace(plan, play=tuple(directive_of(word) for word in play))
+        plan = replace(plan, play=directives_of(play))
+        if play and not plan.play:  # the first scenario of every exploration
+            plan = replace(plan, examples=1)
         plan.chosen()
     except ValueError as error:
         raise click.UsageError(str(error), ctx) from None
@@ -133,7 +135,9 @@ def test_client(
     more = {"--receiver": receiver, "--policy": policy_file}
     told = {f"--{name.replace('_', '-')}": value for name, value in running.items()}
     again = _words(client, command, plan, profile, {**more, **told})
-    saved = _save(verdict, plan, client, receiver, save_scenarios, write_regression)
+    saved = _save(verdict, plan, save_scenarios)
+    if write_regression is not None:
+        saved = {**_write(verdict, plan, write_regression, command or str(client), receiver, running), **saved}
     name = client or " ".join(command or ())
     Reporting(format_, output, timelines).publish(
         verdict,
@@ -294,33 +298,38 @@ def _given(options: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(word for words in given for word in words)
 
 
-def _save(
-    verdict: Verdict,
-    plan: Plan,
-    client: str | None,
-    receiver: str | None,
-    scenarios: Path | None,
-    regression: Path | None,
-) -> dict[str, Path]:
-    from contract_tests.clients.regression import write
+def _save(verdict: Verdict, plan: Plan, folder: Path | None) -> dict[str, Path]:
+    """Write the scenarios of failures, if there is a folder for them, and return them by the id of the property."""
     from contract_tests.clients.saved import save
 
-    saved = {}
-    if scenarios is not None:
-        for result in verdict.results:
-            if result.story is not None:
-                saved[result.property.id] = save(result, scenarios, seed=plan.seed, contract=plan.contract)
-    if regression is not None and client is not None:
-        written = write(
-            verdict,
-            regression,
-            client,
-            seed=plan.seed,
-            contract=plan.contract,
-            policy=plan.policy,
-            receiver=receiver,
-        )
-        saved = {**written, **saved}
-        if written:
-            click.echo(f"fluxmock: {len(written)} tests were written; run them with: pytest {regression}", err=True)
-    return saved
+    if folder is None:
+        return {}
+    failures = [one for one in verdict.results if one.story is not None]
+    return {one.property.id: save(one, folder, seed=plan.seed, contract=plan.contract) for one in failures}
+
+
+def _write(
+    verdict: Verdict,
+    plan: Plan,
+    folder: Path,
+    client: str | tuple[str, ...],
+    receiver: str | None,
+    running: Mapping[str, Any],
+) -> dict[str, Path]:
+    """Write a test of each failure, and return their scenarios by the id of the property."""
+    from contract_tests.clients.process.check import Running
+    from contract_tests.clients.regression import write
+    from contract_tests.reports.wording import counted
+
+    written = write(
+        verdict,
+        folder,
+        client if isinstance(client, str) else Running(client, **running),
+        seed=plan.seed,
+        contract=plan.contract,
+        policy=plan.policy,
+        receiver=receiver,
+    )
+    if written:
+        click.echo(f"fluxmock: wrote {counted(len(written), 'test')}; to run: pytest {folder}", err=True)
+    return written

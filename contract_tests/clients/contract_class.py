@@ -102,7 +102,7 @@ def _test_of(one: Property) -> Callable[[ClientContract], None]:
         result = self.verdict()[one.id]
         match result.result:
             case Result.NOT_EXERCISED:
-                pytest.skip(f"{state(result)}: {why_not(result)}")
+                pytest.skip(f"{state(result)}: {why_not(result, self.verdict())}")
             case Result.UNSTABLE:
                 pytest.xfail(f"{state(result)}: {result.why}")
             case Result.FAIL:
@@ -120,9 +120,7 @@ def _left_out(one: Property, plan: Plan) -> str:
         return "the plan skips it"
     if plan.only:
         return "the plan is about others"
-    if one.level is Level.POLICY:
-        return "POLICY: off until its value is declared, as in Plan(policy=Policy(...))"
-    return f"not in the default profile; Plan(only=({one.id!r},)) asks for it"
+    return "POLICY: off until its value is declared, as in Plan(policy=Policy(...))"
 
 
 for _one in properties().values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 from contract_tests.clients.story import Ending, HookCall, Outcome, Request, Story
 from mock_server.journal import Entry, HookEntry, RequestEntry
@@ -13,6 +14,8 @@ from mock_server.testing.timeline import drawn
 
 _LONGEST = 160
 _SLOW_SECONDS = 1.0
+_HASTY = 0.1
+# Share of the longest time between two fetches; a shorter one is told, and not lost in a row of fetches.
 
 
 def rows_of_story(story: Story) -> list[Row]:
@@ -58,7 +61,10 @@ def start_of(story: Story) -> float:
 def _entries(story: Story, start: float) -> list[Entry]:
     api = story.origins["api"]
     attempts: Counter[str] = Counter()
-    entries: list[Entry] = [_request_entry(request, start, api) for request in story.requests]
+    hasty = _hasty(story)
+    entries: list[Entry] = [
+        _request_entry(request, start, api, hasty.get(request.number, ())) for request in story.requests
+    ]
     for hook in story.hooks:
         if not hook.forged:
             attempts[hook.job_id] += 1
@@ -66,7 +72,14 @@ def _entries(story: Story, start: float) -> list[Entry]:
     return entries
 
 
-def _request_entry(request: Request, start: float, api: str) -> RequestEntry:
+def _hasty(story: Story) -> dict[int, tuple[str, ...]]:
+    """Return a remark on each fetch that follows the one before much sooner than others do, by its number."""
+    gaps = [(other.number, other.at - one.at) for one, other in pairwise(story.fetches) if one.job_id == other.job_id]
+    longest = max((gap for _, gap in gaps), default=0.0)
+    return {number: (f"{gap:.3g} s after the fetch before",) for number, gap in gaps if gap < longest * _HASTY}
+
+
+def _request_entry(request: Request, start: float, api: str, remarks: tuple[str, ...]) -> RequestEntry:
     elsewhere = "" if request.origin == api else f"{request.origin.partition('://')[2]} "
     return RequestEntry(
         number=request.number,
@@ -80,7 +93,7 @@ def _request_entry(request: Request, start: float, api: str) -> RequestEntry:
         status=request.status,
         response_body=request.answer,
         explanation="",
-        lint=(),
+        lint=remarks,
         job_id=request.job_id,
         connection=request.connection,
         uploads=(),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
 from contract_tests.clients.directives.base import Directive, Family
 from contract_tests.clients.directives.menu import plain
+
+ALL_WENT_WELL = "all went well"
+"""Names the scenario of no directive."""
 
 
 def word_of(directive: Directive) -> str:
@@ -20,6 +24,11 @@ def word_of(directive: Directive) -> str:
         if field.default is MISSING or getattr(directive, field.name) != field.default
     }
     return json.dumps({name: value for name, value in told.items() if value not in ((), {})})
+
+
+def directives_of(words: Sequence[str]) -> tuple[Directive, ...]:
+    """Return the directives of a scenario, each by its word; ValueError if one is none."""
+    return tuple(directive_of(word) for word in words if word != ALL_WENT_WELL)
 
 
 def directive_of(word: str) -> Directive:
@@ -35,6 +44,6 @@ def directive_of(word: str) -> Directive:
         return Directive(**{**made, "family": Family(made["family"])})
     except (ValueError, TypeError, LookupError, AttributeError):
         raise ValueError(
-            f"expected what a report names as the scenario, such as {plain()[0].name!r}, got {word!r}; of a scenario "
-            "of several things each has its own --play"
+            f"expected what a report names as the scenario, such as {plain()[0].name!r} or {ALL_WENT_WELL!r}, got "
+            f"{word!r}; of a scenario of several things each has its own --play"
         ) from None

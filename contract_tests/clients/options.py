@@ -111,7 +111,7 @@ _RUNNING = (
 )
 _SECTIONS = {
     **dict.fromkeys(("driver", "edits", "hook_url", "timeout", "workers", "speed", "faketime"), "Of a COMMAND"),
-    **dict.fromkeys(("receiver", "write_regression"), "Of a CLIENT of Python"),
+    "receiver": "Of a CLIENT of Python",
 }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Container
 from dataclasses import fields
 from pathlib import Path
 
+from contract_tests.clients.process.check import Running
 from contract_tests.clients.properties.base import Policy
 from contract_tests.clients.reports.frame import is_broken
 from contract_tests.clients.reports.wording import scenario_line
@@ -24,7 +26,7 @@ Made by `fluxmock test-client`, to stay: it fails as long as the client does thi
 
 from pathlib import Path
 
-from contract_tests import Policy, replay
+from contract_tests import {names}
 
 HERE = Path(__file__).resolve().parent
 SCENARIO = HERE / {scenario}
@@ -33,7 +35,7 @@ ROOT = HERE / {root}
 
 def test_{name}() -> None:
     """{why}."""
-    replayed = replay(SCENARIO, {client}, policy={policy}, receiver={receiver}, root=ROOT)
+    replayed = {call}
     replayed.check("{id}")
 '''
 
@@ -41,7 +43,7 @@ def test_{name}() -> None:
 def write(
     verdict: Verdict,
     folder: Path,
-    client: str,
+    client: str | Running,
     *,
     seed: int,
     contract: str,
@@ -54,7 +56,7 @@ def write(
     Args:
         verdict: with the failures.
         folder: where to; it is made if it is not there.
-        client: its reference, as the command takes it in the current folder.
+        client: its reference, as the command takes it in the current folder, or how it is run, if it is a command.
         seed: of the exploration.
         contract: version of the contract that was spoken.
         policy: what is declared about the client.
@@ -64,6 +66,7 @@ def write(
         SettingsError: something cannot be written.
     """
     written = {}
+    names, call = _call(client, policy or Policy(), receiver)
     for result in verdict.results:
         if not is_broken(result):
             continue
@@ -74,11 +77,10 @@ def write(
             id=one.id,
             title=one.title,
             root=_quoted(Path(os.path.relpath(Path.cwd(), folder.resolve())).as_posix()),
-            policy=_pasteable(policy or Policy()),
+            names=names,
+            call=call,
             name=name,
             why=shown(scenario_line(result)).replace("\\", "\\\\").replace('"', "'"),
-            client=_quoted(client),
-            receiver=_quoted(receiver),
             scenario=_quoted(path.name),
         )
         test = folder / f"test_{path.stem.replace('-', '_')}.py"
@@ -89,12 +91,26 @@ def write(
     return written
 
 
+def _call(client: str | Running, policy: Policy, receiver: str | None) -> tuple[str, str]:
+    """Return what plays the scenario, and the names that it needs."""
+    declared = _pasteable(policy)
+    if isinstance(client, str):
+        called = f"replay(SCENARIO, {_quoted(client)}, policy={declared}, receiver={_quoted(receiver)}, root=ROOT)"
+        return "Policy, replay", called
+    options = _changed(client, Running(()), but=("argv", "stop", "root"))
+    running = ", ".join([json.dumps(list(client.argv)), *options, "root=ROOT"])
+    return "Policy, Running, replay_command", f"replay_command(SCENARIO, Running({running}), {declared})"
+
+
 def _quoted(text: str | None) -> str:
     return "None" if text is None else json.dumps(text)
 
 
 def _pasteable(policy: Policy) -> str:
-    usual = Policy()
-    changed = {field.name: getattr(policy, field.name) for field in fields(Policy)}
-    given = (f"{name}={value!r}" for name, value in changed.items() if value != getattr(usual, name))
-    return f"Policy({', '.join(given)})"
+    return f"Policy({', '.join(_changed(policy, Policy()))})"
+
+
+def _changed(value: Policy | Running, usual: Policy | Running, but: Container[str] = ()) -> list[str]:
+    """Return the fields that are not as usual, as arguments."""
+    values = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in but}
+    return [f"{name}={given!r}" for name, given in values.items() if given != getattr(usual, name)]

@@ -174,11 +174,12 @@ class Connection(asyncio.Protocol):
             if self.server.stopping:
                 self.close_if_idle()
             script = steps(wire, answer, ending)
+            loop = asyncio.get_running_loop()
             if wire.until is None:
-                self._play(script, wire, ending)
+                self._play(loop.time(), script, wire, ending)
             else:
-                begin = functools.partial(self._play_on, Step(0.0, b""), script, wire, ending)
-                wire.until.add_done_callback(functools.partial(_soon, asyncio.get_running_loop(), begin))
+                begin = functools.partial(self._begin, script, wire, ending)
+                wire.until.add_done_callback(functools.partial(_soon, loop, begin))
             return
         self.busy = False
         self.transport.write(b"".join((answer.head, ending, answer.body)))
@@ -191,22 +192,30 @@ class Connection(asyncio.Protocol):
         else:
             self.deadline = self.server.tick + (self.server.slow_ticks if self.timed else self.server.idle_ticks)
 
-    def _play(self, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
+    def _begin(self, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
+        """Write an answer that something else was waited for."""
+        if not self.transport.is_closing():
+            self._play(asyncio.get_running_loop().time(), script, wire, ending)
+            self._proceed()
+
+    def _play(self, due: float, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
         """Write the steps of an answer, each at its time; `busy` holds back what comes after it."""
+        loop = asyncio.get_running_loop()
         for step in script:
             if step.wait > 0:
-                asyncio.get_running_loop().call_later(step.wait, self._play_on, step, script, wire, ending)
-                return
+                due += step.wait  # of the time that the last one was due, lest a busy machine make many steps later yet
+                if due > loop.time():
+                    loop.call_at(due, self._play_on, step, due, script, wire, ending)
+                    return
             self.transport.write(step.data)
         self.busy = self.playing = False
         self._end(wire, ending)
 
-    def _play_on(self, step: Step, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
-        if self.transport.is_closing():
-            return
-        self.transport.write(step.data)
-        self._play(script, wire, ending)
-        self._proceed()
+    def _play_on(self, step: Step, due: float, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(step.data)
+            self._play(due, script, wire, ending)
+            self._proceed()
 
     def _end(self, wire: Wire, ending: bytes) -> None:
         transport = self.transport

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -15,9 +16,9 @@ import pytest
 from click.testing import CliRunner
 
 from contract_tests.clients.declared import load, policy_of
-from contract_tests.clients.properties.base import Level, Policy, properties
+from contract_tests.clients.properties.base import Level, Policy, properties, unjudged
 from contract_tests.clients.references import find
-from mock_server import cli
+from mock_server import cli, resources
 from mock_server.errors import SettingsError
 from mock_server.scenarios.files import load_scenario
 
@@ -99,11 +100,16 @@ def test_a_client_that_never_calls_ends_with_3() -> None:
             "expected the id of a property, got 'C99'; `fluxmock properties` lists all ",
         ),
         (["samples.py:good", "--property", "c7"], "got 'C7'; did you mean C07?"),
-        (["samples.py:good", "--skip", "C56"], "C56: that a client which is killed goes on with its job"),
+        (["samples.py:good", "--property", "C23"], "known, but not judged: it takes several instances"),
+        (["samples.py:good", "--skip", "C56"], "known, but not judged: it takes killing it"),
+        (
+            ["samples.py:good", "--property", "C08,C07"],
+            "expected max_in_flight to be declared, got nothing to judge by",
+        ),
         (["samples.py:good", "--receiver", "samples.py:none"], "expected 'none' in samples.py, got none"),
         (["samples.py:good", "--policy", "policy.toml"], "deadlin"),
         (["samples.py:good", "--driver"], "--driver: for a command, which stands after --"),
-        (["--write-regression", "x", "--", "true"], "are for clients of Python, not for a command"),
+        (["--receiver", "x:app", "--", "true"], "--receiver is for a client of Python; a command has its receiver at"),
         (["--", "/no/such/program"], "/no/such/program"),
     ],
 )
@@ -138,6 +144,23 @@ def test_the_command_that_a_failure_names_shows_it_again() -> None:
     done = fluxmock(*words)
     assert done.returncode == 1
     assert failure["why"] in done.stdout
+
+
+def test_a_failure_where_all_went_well_is_shown_again_as_well(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "hasty.py").write_text(
+        """import json, urllib.request
+
+def generate(base_url, api_key, prompt):
+    order = json.dumps({"prompt": prompt, "mode": "flux1-dev"}).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{base_url}/flux/generate", order, {"TT-API-KEY": api_key})).close()
+"""
+    )
+    _, output, _ = here("test-client", "hasty.py:generate", "--property", "C53", "--format", "json", cwd=tmp_path)
+    (failure,) = json.loads(output)["properties"]
+    assert failure["again"].endswith("--property C53 --play 'all went well'")
+    code, output, _ = here(*shlex.split(failure["again"])[1:], cwd=tmp_path)
+    words = " ".join(output.split())
+    assert (code, failure["why"] in words, "1 scenario and" in words) == (1, True, True)
 
 
 def test_a_declared_policy_counts_and_is_found_in_the_project(tmp_path: Path) -> None:
@@ -184,7 +207,7 @@ def test_a_replay_of_what_cannot_be_used_ends_with_2(here: Here, arguments: list
 def test_a_regression_is_a_test_that_pytest_runs(tmp_path: Path) -> None:
     (tmp_path / "my_client.py").write_text((HERE / "samples.py").read_text("utf-8"), "utf-8")
     made = fluxmock("test-client", "my_client:naive", *FEW, "--write-regression", "tests/clients", cwd=tmp_path)
-    assert "3 tests were written; run them with: pytest tests/clients" in made.stderr
+    assert "wrote 3 tests; to run: pytest tests/clients" in made.stderr
     names = sorted(path.name for path in (tmp_path / "tests" / "clients").iterdir())
     assert [name.rpartition(".")[2] for name in names] == ["yaml"] * 3 + ["py"] * 3
     assert run_pytest(tmp_path) == {"C02": "failure", "C18": "failure", "C30": "failure"}
@@ -259,6 +282,27 @@ def test_properties_are_listed_with_id_level_and_title(here: Here) -> None:
         assert any(line.startswith(f"{one.id}  {one.level}") and one.title in line for line in lines)
 
 
+def test_what_is_not_judged_is_listed_at_the_end_with_the_reason(here: Here) -> None:
+    text = " ".join(here("properties")[1].split())
+    told = [f"{one.id} {one.level} {one.title} (not judged: {one.reason})" for one in unjudged().values()]
+    assert text.endswith(" ".join([*told, "fluxmock properties ID tells all about one."]))
+    code, output, _ = here("properties", "c56")
+    assert (code, f"Not judged: {unjudged()['C56'].reason}" in " ".join(output.split())) == (0, True)
+
+
+def test_a_policy_says_what_has_to_be_declared_and_is_judged_then(here: Here, tmp_path: Path) -> None:
+    assert (
+        "C07  POLICY  the cap on jobs under way is honoured (needs max_in_flight declared)\n" in here("properties")[1]
+    )
+    for one in properties().values():
+        assert bool(one.declaration) == (one.level is Level.POLICY)
+    (tmp_path / "samples.py").write_text((HERE / "samples.py").read_text("utf-8"), "utf-8")
+    (tmp_path / "cap.toml").write_text("max_in_flight = 2\n")
+    words = ("test-client", "samples.py:good", "--property", "C07", "--examples", "2", "--policy", "cap.toml")
+    code, output, _ = here(*words, cwd=tmp_path)
+    assert (code, "3 jobs were under way at once, more than 2" in output) == (0, True)
+
+
 def test_of_a_property_all_is_told(here: Here) -> None:
     text = " ".join(here("properties", "c01")[1].split())
     for part, words in properties()["C01"].texts.items():
@@ -267,10 +311,21 @@ def test_of_a_property_all_is_told(here: Here) -> None:
 
 def test_properties_are_there_for_programs_and_for_pages(here: Here) -> None:
     value = json.loads(here("properties", "--format", "json")[1])
-    assert [one["id"] for one in value] == list(properties())
+    assert [one["id"] for one in value] == [*properties(), *unjudged()]
     assert {one["level"] for one in value} <= {level.value for level in Level}
     table = here("properties", "--format", "markdown")[1]
-    assert table.count("\n| C") == len(properties())
+    assert table.count("\n| C") == len(properties()) + len(unjudged())
+
+
+def test_programs_are_told_what_is_judged_by_what_and_why_not(here: Here) -> None:
+    value = json.loads(here("properties", "--format", "json")[1])
+    assert len({tuple(one) for one in value}) == 1  # the same names, in the same order
+    assert {one["id"]: one["reason"] for one in value if not one["judged"]} == {
+        id_: one.reason for id_, one in unjudged().items()
+    }
+    assert all(one["reason"] is None and one["fix"] for one in value if one["judged"])
+    assert {one["id"] for one in value if not one["default"]} == {"C07", *unjudged()}
+    assert {one["id"]: one["declare"] for one in value if one["declare"]} == {"C07": "max_in_flight"}
 
 
 def test_a_property_that_there_is_not_ends_with_2(here: Here) -> None:
@@ -278,10 +333,21 @@ def test_a_property_that_there_is_not_ends_with_2(here: Here) -> None:
     assert (code, "got 'C99'" in error) == (2, True)
 
 
-@pytest.mark.parametrize(("id_", "words"), [("C23", "is not judged: docs/clients.md"), ("c7", "did you mean C07?")])
-def test_what_is_not_judged_or_written_otherwise_is_said_so(here: Here, id_: str, words: str) -> None:
-    code, _, error = here("properties", id_)
-    assert (code, words in error, error.count("C01")) == (2, True, 0)
+def test_the_sources_that_a_property_cites_are_spelled_out_at_its_end(here: Here) -> None:
+    """... once for all that are shown, and no others."""
+    sources = resources.load("sources.json")["sources"]
+    shown = " ".join(here("properties", "C08", "C19")[1].split())
+    cited = [f"{id_}: {sources[id_]['name']}" for id_ in ("S1", "S2", "S3")]
+    assert [shown.count(words) for words in cited] == [1, 1, 1]
+    assert shown.index(cited[0]) > shown.rindex("Fix: ")
+    assert f": {sources['S2']['url']} ({sources['S2']['documents']})" in shown
+    assert not any(sources[id_]["name"] in shown for id_ in ("S4", "S5"))
+    assert not re.search(r"\n  S\d:", here("properties", "C07")[1])
+
+
+def test_an_id_that_is_written_otherwise_is_guessed(here: Here) -> None:
+    code, _, error = here("properties", "c7")
+    assert (code, "did you mean C07?" in error, error.count("C01")) == (2, True, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------- policies

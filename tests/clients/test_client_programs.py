@@ -53,6 +53,59 @@ def test_the_command_that_a_failure_names_says_that_it_does_edits(tmp_path: Path
     assert "--edits" in found["again"].split(" -- ")[0].split()
 
 
+def test_a_command_that_only_edits_is_always_given_a_picture(tmp_path: Path) -> None:
+    """... whether it does not call without one, or sends an upload that has none."""
+    for refuses in ("exit 2", ":"):
+        script = (
+            f'[ -f {{image}} ] || {refuses}; curl -sS -H "TT-API-KEY: $TT_API_KEY" -F prompt=cat -F mode=flux1-dev '
+        )
+        script += '-F "image=@${FLUXMOCK_IMAGE:-/dev/null}" {base_url}/flux/edits; exit 1'
+        words = ["--examples", "3", "--save-scenarios", str(tmp_path), "--", "sh", "-c", script]
+        assert result_of("C49", *words) == "pass"
+        assert result_of("C51", *words) == "fail"
+    (saved,) = tmp_path.iterdir()
+    replayed = CliRunner().invoke(cli.cli, ["replay", str(saved), *words[4:]])
+    assert "✗ C51" in replayed.output
+
+
+def test_a_regression_of_a_command_is_a_test_that_pytest_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    client = tmp_path / "client.sh"
+    client.write_text("curl -sS -H 'TT-API-KEY: x' $FLUXMOCK_BASE_URL/flux/fetch; exit 1\n")
+    words = [
+        "--property",
+        "C14,C53",
+        "--examples",
+        "3",
+        "--write-regression",
+        "tests",
+        "--speed",
+        "4",
+        "--timeout",
+        "9",
+    ]
+    done = test_client(*words, "--", "sh", "client.sh")
+    assert "wrote 1 test; to run: pytest tests" in done.stderr
+    (written,) = tmp_path.glob("tests/test_*.py")
+    pytest_ = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        "-W",
+        "error",
+        written,
+    ]
+    monkeypatch.chdir("/")
+    assert subprocess.run(pytest_, capture_output=True, timeout=60).returncode == 1
+    client.write_text('curl -sS -H "TT-API-KEY: $TT_API_KEY" $FLUXMOCK_BASE_URL/flux/fetch?jobId=x; exit 1\n')
+    assert subprocess.run(pytest_, capture_output=True, timeout=60).returncode == 0
+
+
 def test_edits_are_declared_of_commands_only() -> None:
     done = test_client("client.py:generate", "--edits")
     assert done.exit_code == 2
@@ -70,8 +123,8 @@ def test_help_tells_what_a_command_is_told_and_what_is_usual() -> None:
         assert part in text
     assert f"after which it is ended. [default: {TIMEOUT:g}]" in text
     assert f"How many run at once. [default: {WORKERS}]" in text
-    options, of_python, of_command = re.split(r" Of a (?:CLIENT of Python|COMMAND): ", text.partition("Options: ")[2])
-    assert set(re.findall(r" (--[a-z-]+)", f" {of_python}")) == {"--write-regression", "--receiver"}
+    options, of_command, of_python = re.split(r" Of a (?:CLIENT of Python|COMMAND): ", text.partition("Options: ")[2])
+    assert set(re.findall(r" (--[a-z-]+)", f" {of_python}")) == {"--receiver"}
     assert {"--driver", "--edits", "--hook-url", "--faketime"} <= set(re.findall(r" (--[a-z-]+)", f" {of_command}"))
     assert options.startswith("--examples")
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -148,14 +149,13 @@ def test_what_is_returned_although_no_job_is_known_is_found() -> None:
 
 
 def test_a_verdict_without_anything_that_was_seen_is_no_pass() -> None:
-    for only, needs in (("C07", "a value that is declared"), ("C49", "a client that takes a file to edit")):
-        verdict = check_client(downloaded, plan=Plan(only=(only,), examples=3))
-        assert verdict.exit_code is Exit.UNKNOWN
-        text = FORMATS["text"](verdict, Context(width=200))
-        assert text.startswith("the client: nothing is known: the property that was looked for was not seen")
-        assert needs in text
-        assert json.loads(FORMATS["json"](verdict, Context()))["verdict"] == "unknown"
-        assert ET.fromstring(FORMATS["junit"](verdict, Context())).get("errors") == "1"  # noqa: S314 - we wrote it
+    verdict = check_client(downloaded, plan=Plan(only=("C49",), examples=3))
+    assert verdict.exit_code is Exit.UNKNOWN
+    text = FORMATS["text"](verdict, Context(width=200))
+    assert text.startswith("the client: nothing is known: the property that was looked for was not seen")
+    assert "a client that takes a file to edit" in text
+    assert json.loads(FORMATS["json"](verdict, Context()))["verdict"] == "unknown"
+    assert ET.fromstring(FORMATS["junit"](verdict, Context())).get("errors") == "1"  # noqa: S314 - we wrote it
 
 
 def test_a_client_that_raises_before_it_calls_is_told_why() -> None:
@@ -181,7 +181,7 @@ def test_every_format_says_first_that_a_client_does_not_work(no_mode: Verdict, f
     command = ("fluxmock", "test-client", "c.py:f", "--profile", "quick")
     text = FORMATS[format_](no_mode, Context(client="c.py:f", command=command, width=500))
     assert "mode is missing" in text
-    assert "fluxmock test-client c.py:f --examples 1" in text
+    assert "fluxmock test-client c.py:f --play 'all went well'" in unescape(text)
     places = [text.find(word) for word in ("mode is missing", "C01")]
     assert 0 < places[0] < (places[1] if places[1] > 0 else len(text))
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from contract_tests.clients.check import PROFILES, Plan
 from contract_tests.clients.declared import load
-from contract_tests.clients.properties.base import Policy
+from contract_tests.clients.properties.base import Level, Policy, unjudged
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
@@ -88,6 +89,25 @@ def usual(value: object) -> str:
 def test_the_page_lists_all_that_can_be_declared_and_what_is_usual() -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \| (\S+) \|", PAGE, re.MULTILINE)
     assert dict(rows) == {field.name: usual(field.default) for field in dataclasses.fields(Policy)}
+
+
+def test_the_page_says_how_many_properties_a_profile_looks_for() -> None:
+    chosen, declared = Plan().chosen(), Plan(policy=Policy(max_in_flight=1)).chosen()
+    must, should = (sum(one.level is level for one in chosen) for level in (Level.MUST, Level.SHOULD))
+    text = " ".join(PAGE.split())
+    quick, usual_, deep = PROFILES.values()
+    assert f"plays {quick} scenarios (`quick`), {usual_} (`default`) or {deep:,} (`deep`)" in text
+    assert f"the same {len(chosen)} properties: {must} MUST and {should} SHOULD;" in text
+    assert must + should == len(chosen)
+    assert f"one POLICY makes it {len(declared)} where its value is declared" in text
+    assert {one.id for one in declared} - {one.id for one in chosen} == {"C07"}
+
+
+def test_the_page_says_what_is_not_judged_and_why() -> None:
+    text = " ".join(PAGE.split())
+    assert re.findall(r"- (C\d\d), ", text) == list(unjudged())
+    for one in unjudged().values():
+        assert f"- {one.id}, {one.title}: {one.reason}." in text
 
 
 def test_what_the_readme_says_of_clients_works(tmp_path: Path) -> None:

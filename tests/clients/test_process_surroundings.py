@@ -103,6 +103,17 @@ def test_scenarios_that_are_played_at_once_do_not_mix() -> None:
     assert player.strays == 0
 
 
+def test_a_client_that_a_killed_run_left_behind_is_nobodys() -> None:
+    """It calls a port that was another server's once, with the key of another scenario."""
+    for key, strays in (("fm-0123456789abcdef012345670001", 1), ("fm-its-own-idea", 0)):
+        with Player(
+            lambda key=key: Program(["curl", "-H", f"TT-API-KEY: {key}", "{base_url}/flux/fetch"], {}, 20.0),
+            Stage("2024-09"),
+        ) as player:
+            story = player.play(())
+        assert (player.strays, len(story.requests)) == (strays, 1 - strays)
+
+
 def test_a_hook_url_is_told_to_those_that_ask_for_one(serve_hooks: list[bytes], hook_url: str) -> None:
     script = """
 import json, os, sys, urllib.request

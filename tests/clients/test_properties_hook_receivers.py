@@ -13,6 +13,8 @@ from flask import Flask, request
 from hook_parts import Jobs, ended, inbox, judged, never_answers, sleeps_in_the_handler, with_hook_url
 from hooked_clients import Hooked, api, downloaded, fetched, woken_by_hooks
 
+from contract_tests.clients.check import Plan, check_client
+from contract_tests.clients.named import directive_of
 from contract_tests.clients.properties.base import Level
 from contract_tests.clients.verdict import Result
 
@@ -81,6 +83,39 @@ def test_a_receiver_that_is_slow_or_refuses_is_found(make: Callable[[], Hooked],
     result = judged(make(), "C36")
     assert result.result is Result.FAIL
     assert why in result.why
+
+
+def reads_data_first() -> Hooked:
+    """The id is read from data, where there may be none; a fetch tells the end all the same."""
+    seen: dict[str, Any] = {}
+    return Hooked(woken_by_hooks().client, inbox(lambda told: seen.setdefault(told["data"]["jobId"], told) and 204))
+
+
+@pytest.mark.parametrize(
+    ("id_", "played", "which"),
+    [
+        ("C36", "job: fails", "came as documented"),
+        ("C36", "fetch: data is null at FAILED", "came as documented"),
+        ("C38", "hook: SUCCESS, then ON_QUEUE", "came with an old status"),
+    ],
+)
+def test_a_receiver_that_stumbles_over_null_data_is_told_so(id_: str, played: str, which: str) -> None:
+    plan = Plan(only=(id_,), play=(directive_of(played),))
+    hooked = reads_data_first()
+    result = check_client(hooked.client, plan=plan, receiver=hooked.receiver)[id_]
+    assert result.result is Result.FAIL
+    assert result.why.endswith(f"to a webhook that {which}; its data was null, as C27 says that it may be")
+
+
+def test_a_receiver_that_fails_whatever_is_in_data_is_told_nothing_of_null() -> None:
+    assert "null" not in judged(answers(500), "C36").why
+
+
+def test_a_receiver_that_stumbles_over_null_data_is_not_accused_by_c27_as_well() -> None:
+    """That one is about what comes of the job, and a fetch told its end."""
+    hooked = reads_data_first()
+    plan = Plan(only=("C27",), examples=5)
+    assert check_client(hooked.client, plan=plan, receiver=hooked.receiver)["C27"].result is Result.PASS
 
 
 def test_how_long_a_receiver_may_take_can_be_declared() -> None:

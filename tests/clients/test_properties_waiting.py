@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count, pairwise
+from typing import Any
 
+import aiohttp
 import pytest
 import requests
-from broken_parts import calls, story_of, waited
+from broken_parts import calls, judged, story_of, waited
 from good_clients import TIMEOUT, Refused, job_of, url_of, url_only
 
+from contract_tests.clients.lanes import timeline
 from contract_tests.clients.properties.base import Grade, Judgement, Policy, properties
 from contract_tests.clients.story import Story
+from contract_tests.clients.verdict import Result
 from contract_tests.exchanges import Endpoint
 
-Client = Callable[..., str]
+Client = Callable[..., Any]
 HUGE = "submit: 429, Retry-After: 9999999999, three times"
 TROUBLE = "fetch: 500 from the second to the fourth"
 
@@ -59,6 +64,53 @@ def polls(usual: float, after: Callable[[int, requests.Response], float], most_m
                 raise Refused(f"HTTP {answer.status_code}")
             pause = after(failures, answer) if failures else usual
         raise Refused("the job took too long")
+
+    return client
+
+
+def gets(after_trouble: float, usual: float = 2.0, method: str = "GET") -> Client:
+    """Return a client with requests that polls by GET, and sleeps so many seconds after each fetch."""
+
+    def client(base_url: str, api_key: str, prompt: str) -> str:
+        headers = {"TT-API-KEY": api_key}
+        job_id = job_of(calls(base_url, api_key)("/flux/generate", {"prompt": prompt, "mode": "flux1-dev"}))
+        ends, pause = time.monotonic() + 60, usual
+        while time.monotonic() < ends:
+            time.sleep(pause)
+            try:
+                target = f"{base_url}/flux/fetch?jobId={job_id}"
+                answer = requests.request(method, target, headers=headers, timeout=TIMEOUT)
+                answer.raise_for_status()
+                url, pause = url_of(answer.json()), usual
+            except (requests.RequestException, ValueError):
+                url, pause = None, after_trouble
+            if url is not None:
+                return url
+        raise Refused("the job took too long")
+
+    return client
+
+
+def gets_with_aiohttp(after_trouble: float, usual: float = 2.0) -> Client:
+    """Return the same with aiohttp, which sends a GET once more by itself when the connection was lost."""
+
+    async def client(base_url: str, api_key: str, prompt: str) -> str:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+        async with aiohttp.ClientSession(base_url, headers={"TT-API-KEY": api_key}, timeout=timeout) as session:
+            async with session.post("/flux/generate", json={"prompt": prompt, "mode": "flux1-dev"}) as made:
+                job_id = job_of(await made.json())
+            pause = usual
+            async with asyncio.timeout(60):
+                while True:
+                    await asyncio.sleep(pause)
+                    try:
+                        async with session.get("/flux/fetch", params={"jobId": job_id}) as answer:
+                            answer.raise_for_status()
+                            url, pause = url_of(await answer.json()), usual
+                    except (aiohttp.ClientError, TimeoutError, ValueError):
+                        url, pause = None, after_trouble
+                    if url is not None:
+                        return url
 
     return client
 
@@ -113,6 +165,41 @@ def test_a_pause_that_the_server_asked_for_is_not_held_against_the_client() -> N
     story = story_of(obeys, "fetch: 429, Retry-After: 7, three times", "job: slow")
     assert [round(two.at - one.at) for one, two in pairwise(story.fetches)][:4] == [7, 7, 7, 20]
     assert judge("C12", story).grade is Grade.PASS
+
+
+LOST = ["fetch: reset three times", "fetch: closed three times", "fetch: reset, always"]
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_what_a_library_sends_once_more_by_itself_is_no_fault_of_the_client(lost: str) -> None:
+    story = story_of(gets_with_aiohttp(2), lost)
+    first, again, after = story.fetches[:3]
+    assert again.at - first.at < 0.1, "aiohttp is expected to send a GET again"
+    assert after.at - again.at >= 2
+    assert judge("C12", story).grade is Grade.PASS
+    assert judged(gets_with_aiohttp(2), "C12").result is Result.PASS
+
+
+@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("client", [gets(0), gets(0.3), gets_with_aiohttp(0)], ids=["at once", "0.3 s", "aiohttp"])
+def test_no_pause_after_fetches_that_are_lost_is_found_whatever_the_library_does(client: Client, lost: str) -> None:
+    assert "after a fetch that failed it sent the next; min_gap is 1 s" in judge("C12", story_of(client, lost)).why
+    assert judged(client, "C12").result is Result.FAIL
+
+
+def test_only_a_fetch_that_is_lost_without_an_answer_may_be_sent_again_at_once() -> None:
+    """No library does so of itself after an answer, be it an error or cut off, nor after a pause."""
+    for trouble in ("fetch: 500 once", "fetch: truncated JSON once"):
+        assert judge("C12", story_of(gets(0), trouble)).grade is Grade.FAIL
+    assert judge("C12", story_of(gets(0.6), "fetch: reset once")).grade is Grade.FAIL
+    assert judge("C12", story_of(gets(0, method="POST"), "fetch: reset once")).grade is Grade.FAIL
+
+
+def test_a_timeline_tells_a_fetch_that_came_much_sooner_than_others() -> None:
+    lines = [line.strip() for line in timeline(story_of(gets(0), LOST[0])).split("\n")]
+    hasty = lines.index("↳ 0.02 s after the fetch before")
+    assert "GET /flux/fetch → 200 job 1 ON_QUEUE × 2 … +2.060 s" in lines[hasty - 1]
+    assert "after the fetch before" not in timeline(story_of(polls(2, lambda *_: 2), TROUBLE))
 
 
 def test_a_job_that_stays_unknown_may_be_given_up() -> None:

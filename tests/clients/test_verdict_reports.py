@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import jsonschema
+import needing_clients
 import pytest
 import samples
 from rich.cells import cell_len
@@ -100,6 +101,46 @@ def test_a_property_that_was_not_exercised_says_what_it_needs(naive: Verdict) ->
     assert "C49 MUST   multipart is well formed (not exercised: needs a client that takes a file" in told(
         naive, "text", width=200
     )
+
+
+def why_not(verdict: Verdict, id_: str) -> str:
+    """Return why a property was not exercised, in the words of every report."""
+    words = str(re.search(rf"- {id_} .*\(not exercised: (.*)\)", told(verdict, "text", width=500))[1])  # type: ignore[index]
+    assert f"not exercised | {words} |" in told(verdict, "markdown")
+    assert f"{words}</td></tr>" in told(verdict, "html")
+    (case,) = [case for case in junit_of(verdict).iter("testcase") if str(case.get("name")).startswith(id_)]
+    assert case.find("skipped").get("message") == f"not exercised: {words}"  # type: ignore[union-attr]
+    return words
+
+
+def test_of_a_client_that_has_what_a_property_needs_it_is_not_said_that_it_has_not() -> None:
+    edits = check_client(needing_clients.edits, plan=Plan(examples=20, only=("C46", "C49", "C50", "C52")))
+    assert edits["C49"].result is Result.PASS
+    assert why_not(edits, "C52") == "it sent no file a second time"
+    assert why_not(edits, "C50") == "it sent no name of a file that is hard to write"
+    assert why_not(edits, "C46") == "needs a client that downloads the image"
+
+
+def test_of_a_single_property_it_is_not_said_that_a_client_lacks_what_it_was_given() -> None:
+    edits = check_client(needing_clients.edits, plan=Plan(examples=5, only=("C52",)))
+    assert why_not(edits, "C52") == "it sent no file a second time"
+    generates = check_client(samples.good, plan=Plan(examples=5, only=("C52",)))
+    assert why_not(generates, "C52") == "needs a client that takes a file to edit"
+
+
+def test_that_no_scenario_was_about_a_property_is_told() -> None:
+    downloads = check_client(needing_clients.downloads, plan=Plan(examples=1, only=("C46", "C47")))
+    assert downloads["C47"].result is Result.PASS
+    assert why_not(downloads, "C46") == "no scenario that tries it was played"
+    played = check_client(needing_clients.downloads, plan=Plan(examples=3, only=("C46", "C47")))
+    assert played["C46"].result is Result.PASS
+
+
+def test_a_client_that_takes_webhooks_and_never_fetches_is_told_what_did_not_happen() -> None:
+    plan = Plan(examples=8, only=("C35", "C39"))
+    verdict = check_client(needing_clients.waits_for_hooks, plan=plan, receiver=samples.receiver)
+    assert verdict["C35"].result is Result.PASS
+    assert why_not(verdict, "C39") == "no fetch told the end of a job when a webhook did"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -140,6 +140,23 @@ def url_means_done(base_url: str, api_key: str, prompt: str) -> bytes:
     raise AssertionError
 
 
+@broken("httpx", "C29")
+def any_url_is_returned(base_url: str, api_key: str, prompt: str) -> str:
+    """The first imageUrl is returned, whatever the status says; nobody downloads it here."""
+    with good_httpx.api(base_url, api_key) as client:
+        job_id = good_httpx.submit(client, prompt)
+        for _ in polls():
+            answer = good_httpx.look(client, job_id)
+            if answer.get("status") == "FAILED":
+                raise FluxError(answer.get("message"))
+            url = (answer.get("data") or {}).get("imageUrl")
+            if url:
+                return str(url)
+            if answer.get("status") == "SUCCESS":
+                raise FluxError("there is no image")
+    raise AssertionError
+
+
 @broken("aiohttp", "C29", also={"C55": "nulls are returned as the image"})
 async def anything_is_done(base_url: str, api_key: str, prompt: str) -> str:
     """Whatever has a data object is final, and a URL of "" is returned without a look."""

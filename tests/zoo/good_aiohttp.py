@@ -82,3 +82,20 @@ async def aiohttp_session(base_url: str, api_key: str, prompt: str, image: str |
     async with api(base_url, api_key) as session:
         url = await wait(session, await submit(session, prompt, image))
     return await download(url)
+
+
+@good("aiohttp")
+async def aiohttp_by_get(base_url: str, api_key: str, prompt: str) -> bytes:
+    """Polls by GET, which aiohttp sends once more by itself when the connection was lost, and sleeps before each poll."""
+    async with api(base_url, api_key) as session, asyncio.timeout(DEADLINE):
+        job_id, url = await submit(session, prompt), None
+        while url is None:
+            await asyncio.sleep(PAUSE)
+            try:
+                async with session.get("/flux/fetch", params={"jobId": job_id}, allow_redirects=False) as answer:
+                    if answer.status in BUSY:
+                        await asyncio.sleep(pause_before(0, answer.headers.get("Retry-After")))
+                    url = url_of(await answer.json()) if answer.status == 200 else None
+            except (aiohttp.ClientError, TimeoutError, ValueError):
+                continue
+    return await download(url)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "programs"
+SPEED, TIMEOUT, WORKERS = 5.0, 45.0, 32
+"""Seconds of a program's in a real one; real seconds after which it is ended, long after its three minutes; how many at
+once, for they sleep nearly all the time."""
+
 _MARKS = {".sh": "# ", ".mjs": "// ", ".cjs": "// "}
 
 
@@ -16,21 +21,28 @@ class Program:
     One command of the zoo.
 
     Args:
-        file: its name in `programs`.
+        name: of its file in `programs`.
         stack: the HTTP library.
         about: the property that it breaks; "" for a good one.
+        also: other properties that must hold and that its fault breaks as well, each with the reason.
         beside: properties whose scenarios show it, where it has none of its own.
     """
 
-    file: str
+    name: str
     stack: str
     about: str = ""
+    also: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
+
+    @property
+    def breaks(self) -> frozenset[str]:
+        """The properties that it really breaks."""
+        return frozenset({self.about, *self.also} - {""})
 
     @property
     def path(self) -> Path:
         """Where it is."""
-        return FOLDER / self.file
+        return FOLDER / self.name
 
     @property
     def argv(self) -> list[str]:
@@ -50,16 +62,28 @@ class Program:
         return without or ("axios" if self.stack == "axios" and not axios else "")
 
 
+_BILLED = "each order is paid for"
 PROGRAMS = (
     Program("good.mjs", "Node fetch"),
     Program("good.sh", "curl"),
-    Program("axios-retry.cjs", "axios", "C01"),
-    Program("curl-retry.sh", "curl", "C01"),
-    Program("fetch-retry.mjs", "Node fetch", "C01"),
-    Program("sed-id.sh", "curl", "C13", ("C02",)),
+    Program("axios-retry.cjs", "axios", "C01", {"C06": _BILLED}),
+    Program(
+        "curl-retry.sh",
+        "curl",
+        "C01",
+        {"C06": _BILLED, "C14": "curl prints what every attempt was answered, and no id is read of that"},
+    ),
+    Program("fetch-retry.mjs", "Node fetch", "C01", {"C06": _BILLED}),
+    Program(
+        "sed-id.sh",
+        "curl",
+        "C13",
+        {"C14": "of an empty answer nothing is left", "C31": "sed knows one way of writing JSON"},
+        beside=("C02",),
+    ),
     Program("undefined-id.mjs", "Node fetch", "C14"),
     Program("axios-no-catch.cjs", "axios", "C16"),
-    Program("follows.mjs", "Node fetch", "C43"),
+    Program("follows.mjs", "Node fetch", "C43", {"C48": "a redirect that is followed takes the key along"}),
     Program("no-quotes.sh", "curl", "C51"),
     Program("axios-text.cjs", "axios", "C53"),
 )

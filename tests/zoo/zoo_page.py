@@ -1,5 +1,5 @@
 """
-Writes the matrix of properties and clients as a page of the documentation. It takes some minutes.
+Writes the matrix of properties and clients as a page of the documentation. It takes half an hour.
 
     python tests/zoo/zoo_page.py > docs/zoo.md
 """
@@ -13,9 +13,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from contract_tests.clients.check import Plan, check_client
+from contract_tests.clients.process.check import check_command
 from contract_tests.clients.properties.base import Property
 from contract_tests.clients.verdict import Result, Verdict
-from zoo.programs import PROGRAMS
+from zoo.programs import PROGRAMS, SPEED, TIMEOUT, WORKERS, Program
 from zoo.registry import Specimen, specimens
 
 _SIGNS = {Result.PASS: ".", Result.FAIL: "X", Result.NOT_EXERCISED: " ", Result.UNSTABLE: "?"}
@@ -38,14 +39,22 @@ property that holds, and a blank one that this client gave no opportunity to see
 """
 
 
-def judged(specimen: Specimen) -> Verdict:
-    """Return the verdict on a client with the default profile."""
-    return check_client(specimen.client, plan=Plan(), receiver=specimen.receiver)
+def judged(client: Specimen | Program, plan: Plan | None = None) -> Verdict:
+    """Return the verdict on a client, by default with the default profile."""
+    if isinstance(client, Program):
+        return check_command(client.argv, plan=plan, speed=SPEED, timeout=TIMEOUT, workers=WORKERS)
+    return check_client(client.client, plan=plan, receiver=client.receiver)
 
 
-def row(specimen: Specimen, verdict: Verdict) -> str:
+def row(client: Specimen | Program, verdict: Verdict) -> str:
     """Return the row of a client in the matrix."""
-    return _name(specimen) + "".join(_SIGNS[one.result] for one in verdict.results).rstrip()
+    return client.name.ljust(_width()) + "".join(_SIGNS[one.result] for one in verdict.results).rstrip()
+
+
+def failing(rows: Mapping[str, str], client: Specimen | Program) -> set[str]:
+    """Return the ids of the properties that a client fails, as its row in the matrix says."""
+    signs = rows[client.name][_width() :]
+    return {one.id for one, sign in zip(Plan().chosen(), signs, strict=False) if sign == _SIGNS[Result.FAIL]}
 
 
 def page(rows: Mapping[str, str]) -> str:
@@ -57,7 +66,7 @@ def page(rows: Mapping[str, str]) -> str:
     """
     clients = specimens()
     names = Plan().chosen()
-    matrix = [*_head(names), *(rows[client.name] for client in clients)]
+    matrix = [*_head(names), *(rows[client.name] for client in (*clients, *PROGRAMS))]
     good = [client for client in clients if not client.about]
     broken = [client for client in clients if client.about]
     return "\n".join(
@@ -85,11 +94,11 @@ def page(rows: Mapping[str, str]) -> str:
             "",
             "## In other languages",
             "",
-            "These run as commands, on real sockets, and are tried for the property that they are about.",
+            "These run as commands, on real sockets, five times as fast as they say.",
             "",
             *_table(
                 ["client", "stack", "what it does, or does wrong", "breaks"],
-                [[f"`{one.file}`", one.stack, one.story, one.about and f"**{one.about}**"] for one in PROGRAMS],
+                [[f"`{one.name}`", one.stack, one.story, one.about and _breaks(one, names)] for one in PROGRAMS],
             ),
             "",
         ]
@@ -103,11 +112,7 @@ def rows_of(text: str) -> dict[str, str]:
 
 
 def _width() -> int:
-    return max(len(client.name) for client in specimens()) + 1
-
-
-def _name(specimen: Specimen) -> str:
-    return specimen.name.ljust(_width())
+    return max(len(client.name) for client in (*specimens(), *PROGRAMS)) + 1
 
 
 def _head(chosen: Sequence[Property]) -> list[str]:
@@ -118,10 +123,10 @@ def _count(clients: Sequence[Specimen]) -> int:
     return len({client.stack for client in clients})
 
 
-def _breaks(specimen: Specimen, chosen: Sequence[Property]) -> str:
-    level = next(one.level for one in chosen if one.id == specimen.about)
-    also = "".join(f"; {name}: {why}" for name, why in sorted(specimen.also.items()))
-    return f"**{specimen.about}** ({level}){also}"
+def _breaks(client: Specimen | Program, chosen: Sequence[Property]) -> str:
+    level = next(one.level for one in chosen if one.id == client.about)
+    also = "".join(f"; {name}: {why}" for name, why in sorted(client.also.items()))
+    return f"**{client.about}** ({level}){also}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -131,7 +136,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 if __name__ == "__main__":
     sys.stdout.reconfigure(encoding="utf-8")
     found = {}
-    for client in specimens():
+    for client in (*specimens(), *PROGRAMS):
         print(client.name, file=sys.stderr)
         found[client.name] = row(client, judged(client))
     sys.stdout.write(page(found))

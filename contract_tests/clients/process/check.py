@@ -107,7 +107,12 @@ def check_command(
 
 @dataclass(frozen=True)
 class Running:
-    """How a command is run: the arguments of `check_command`, which says what they mean."""
+    """
+    How a command is run: the arguments of `check_command`, which says what they mean, and one more.
+
+    Args:
+        root: the folder from which files that are named in `argv` are found; the current one by default.
+    """
 
     argv: Sequence[str]
     driver: bool = False
@@ -120,6 +125,7 @@ class Running:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     stop: threading.Event | None = None
+    root: Path | None = None
 
 
 @contextmanager
@@ -139,7 +145,8 @@ def playing_command(running: Running, plan: Plan) -> Iterator[tuple[Player, Stag
     variables = {"FLUXMOCK_SPEED": f"{1.0 if running.faketime else running.speed:g}", **running.env}
     if running.faketime:
         variables |= faketime_variables(running.speed)
-    found = [str(Path(word).absolute()) if Path(word).is_file() else word for word in running.argv]
+    root = (running.root or Path()).absolute()
+    found = [str(root / word) if (root / word).is_file() else word for word in running.argv]
     make: Callable[[], Client] = partial(
         Driver if running.driver else Program, found, variables, running.timeout, running.cwd
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import tempfile
 import threading
 import time
@@ -25,6 +26,7 @@ from contract_tests.clients.process.programs import Client
 from contract_tests.clients.process.servers import Loop, Servers
 from contract_tests.clients.process.webhooks import Address, Mail, Messenger
 from contract_tests.clients.story import Intent, Outcome, Request, Story
+from contract_tests.exchanges import Endpoint
 from mock_server.app import create_app
 from mock_server.clock import EPOCH
 from mock_server.control import TenantControl
@@ -43,6 +45,7 @@ PACE = 20.0
 """Seconds of a job in one of the client: the default job takes half a second, and a slow one is seen by a few polls."""
 
 _KEY = "TT-API-KEY"
+_OF_A_PLAY = re.compile(r"fm-[0-9a-f]{28}")
 _AHEAD = 3
 _PATIENCE = 2.0
 _GLANCE = 0.01
@@ -65,7 +68,8 @@ class Stage:
         seed: of all that scenarios leave open.
         speed: seconds of the client's in a real one.
         pace: seconds of the emulated jobs in a real one: their times are as the scenario has them, but pass faster.
-        edits: whether the client can be asked to edit a picture.
+        edits: whether the client can be asked to edit a picture. One that then orders nothing without one only edits,
+            and is given one each time.
         tells_mode: whether the client is told the mode for sure: what is in its environment it need not look at.
         offers_hooks: whether the client is told a hook URL.
         hook_url: where its receiver listens; with "" a canary is told, and nothing is sent there.
@@ -109,7 +113,7 @@ class Player:
         self._idle: queue.LifoQueue[Client] = queue.LifoQueue()
         self._lock = threading.Lock()
         self._plays: Counter[str] = Counter()
-        self._keys: set[str] = set()
+        self._draws: bool | None = None  # whether it can be asked for a picture without one to edit; not known yet
         self._pools: list[ThreadPoolExecutor] = []
         self._stop = stop or threading.Event()
         self.troubles: list[str] = []
@@ -172,6 +176,15 @@ class Player:
             UnusableCommand: the client cannot be run.
             Stopped: all clients are to end.
         """
+        story = self._play(directives)
+        if self._draws is None:
+            self._draws = not self._stage.edits or _draws(story)
+            if not self._draws:
+                story = self._play(directives)
+                self._draws = not story.submissions
+        return story
+
+    def _play(self, directives: Sequence[Directive]) -> Story:
         if self._stop.is_set():
             raise Stopped
         stage, stop = self._stage, Stop(self._stop)
@@ -241,13 +254,15 @@ class Player:
     def _intents(self, directives: Sequence[Directive], servers: Servers) -> tuple[Intent, ...]:
         stage = self._stage
         hook_url = (stage.hook_url or f"{servers.urls['hooks']}/hook") if stage.offers_hooks else None
-        intents = intents_for(directives, stage.seed, hook_url=hook_url, edits=stage.edits, mode=stage.tells_mode)
+        draws = self._draws is not False
+        intents = intents_for(
+            directives, stage.seed, hook_url=hook_url, edits=stage.edits, draws=draws, mode=stage.tells_mode
+        )
         # The same scenario may be played several times at once; each has a key, and so a world, of its own. What else
         # is played does not count, so that the same seed gives the same keys, and jobs of the same names.
         with self._lock:
             self._plays[intents[0].api_key] += 1
             key = f"{intents[0].api_key}{self._plays[intents[0].api_key]:04x}"
-            self._keys.add(key)
         return tuple(replace(intent, api_key=key) for intent in intents)
 
     def _stage_scenario(self, directives: Sequence[Directive], key: str, servers: Servers) -> Tenant:
@@ -279,7 +294,10 @@ class Player:
 
     def _own(self, requests: tuple[Request, ...], key: str) -> tuple[Request, ...]:
         """Return the requests but for those that another scenario's client sent to a port that was once its own."""
-        own = tuple(one for one in requests if one.header(_KEY) == key or one.header(_KEY) not in self._keys)
+        # That client need not be one of this run's: where a run was killed, its clients may still be there.
+        own = tuple(
+            one for one in requests if one.header(_KEY) == key or not _OF_A_PLAY.fullmatch(one.header(_KEY) or "")
+        )
         self.strays += len(requests) - len(own)
         return own
 
@@ -318,6 +336,11 @@ def _await_end_of(condition: Callable[[], bool], seconds: float, stop: Stop) -> 
     while condition() and time.monotonic() < until:
         if stop.wait(_GLANCE):
             return
+
+
+def _draws(story: Story) -> bool:
+    """Whether a client that was given no picture to edit ordered one, or tried to."""
+    return bool(story.jobs) or any(request.endpoint is Endpoint.GENERATE for request in story.requests)
 
 
 def _folder(place: str, number: int) -> Path:

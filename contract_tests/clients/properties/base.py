@@ -6,7 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from contract_tests.clients.directives.base import Family
@@ -64,7 +64,7 @@ class Policy:
     grace: float = 30.0
     resubmit: bool = False
     idempotency_header: str = ""
-    max_in_flight: int | None = None
+    max_in_flight: int | None = field(default=None, metadata={"turns_on": "C07"})
     hook_seconds: float = 5.0
 
     def __post_init__(self) -> None:
@@ -132,6 +132,9 @@ def once_more(count: int) -> str:
 
 Judge = Callable[[Story, Policy], Judgement]
 
+UNSEEN = "what it is about never happened"
+"""What is said of a property that was not exercised, if it has no words of its own for that."""
+
 
 @dataclass(frozen=True)
 class Property:
@@ -146,8 +149,8 @@ class Property:
         judge: says what a story shows.
         needs: what it cannot be judged without.
         timing: whether it is about times, so that on a real clock a failure has to be seen three times.
-        default: whether it is in the default profile.
         texts: of its documentation: invariant, observed, source, bug, fix.
+        unseen: what did not happen where it was not exercised, in words that follow a colon.
     """
 
     id: str
@@ -157,13 +160,40 @@ class Property:
     judge: Judge
     needs: frozenset[Need] = frozenset()
     timing: bool = False
-    default: bool = True
     texts: Mapping[str, str] = field(default_factory=dict)
+    unseen: str = UNSEEN
 
     @property
     def fix(self) -> str:
         """The usual way to mend a client, in one line."""
         return self.texts["Fix"]
+
+    @property
+    def declaration(self) -> str:
+        """The field of `Policy` without which it is off; empty for one that is always on."""
+        return next((one.name for one in fields(Policy) if one.metadata.get("turns_on") == self.id), "")
+
+    def on(self, policy: Policy) -> bool:
+        """Return whether it can be judged by what is declared."""
+        return not self.declaration or getattr(policy, self.declaration) is not None
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """
+    An invariant of clients that is known, and that no run shows.
+
+    Args:
+        id: of C01 to C56.
+        title: in a few words.
+        level: how much it would count.
+        reason: why it is not judged.
+    """
+
+    id: str
+    title: str
+    level: Level
+    reason: str
 
 
 def explorable(chosen: Iterable[Property], *, hooks: bool, edits: bool) -> list[Property]:
@@ -183,7 +213,8 @@ def explorable(chosen: Iterable[Property], *, hooks: bool, edits: bool) -> list[
 
 
 _PROPERTIES: dict[str, Property] = {}
-_PARTS = ("Invariant", "Observed", "Source", "Usual bug", "Fix")
+PARTS = ("Invariant", "Observed", "Source", "Usual bug", "Fix")
+"""What a docstring says of a property."""
 
 
 def prop(
@@ -193,7 +224,7 @@ def prop(
     *families: Family,
     needs: Iterable[Need] = (),
     timing: bool = False,
-    default: bool = True,
+    unseen: str = UNSEEN,
 ) -> Callable[[Judge], Judge]:
     """
     Register a function that judges as a property.
@@ -205,11 +236,11 @@ def prop(
         if id_ in _PROPERTIES:
             raise ValueError(f"{id_}: there are two properties of that id")
         texts = _read(inspect.getdoc(judge) or "")
-        missing = [part for part in _PARTS if part not in texts]
+        missing = [part for part in PARTS if part not in texts]
         if missing:
             raise ValueError(f"{id_}: the docstring lacks {', '.join(missing)}")
         _PROPERTIES[id_] = Property(
-            id_, title, level, frozenset(families), judge, frozenset(needs), timing, default, texts
+            id_, title, level, frozenset(families), judge, frozenset(needs), timing, texts, unseen
         )
         return judge
 
@@ -221,7 +252,7 @@ def _read(doc: str) -> dict[str, str]:
     part = ""
     for line in doc.splitlines():
         name, colon, rest = line.partition(":")
-        if colon and name in _PARTS:
+        if colon and name in PARTS:
             part, line = name, rest  # noqa: PLW2901
         if part:
             texts[part] = f"{texts.get(part, '')} {line.strip()}".strip()
@@ -245,10 +276,46 @@ def properties() -> dict[str, Property]:
     return dict(sorted(_PROPERTIES.items()))
 
 
-_NOT_JUDGED = {
-    "C23": "that clients which start together spread their retries",
-    "C56": "that a client which is killed goes on with its job when it is started again",
-}
+_NOT_JUDGED = (
+    Unjudged(
+        "C23",
+        "clients that start together spread their retries",
+        Level.POLICY,
+        "it takes several instances that are refused at the same moment, and a run is of one client",
+    ),
+    Unjudged(
+        "C56",
+        "a client that is killed goes on with its job when it is started again",
+        Level.POLICY,
+        "it takes killing it and starting it again with what it had saved, and a run ends when the client does",
+    ),
+)
+
+
+def unjudged() -> dict[str, Unjudged]:
+    """Return by id, in order, what is known of clients and not judged."""
+    return {one.id: one for one in _NOT_JUDGED}
+
+
+def known(ids: Iterable[str]) -> list[Property | Unjudged]:
+    """
+    Return what has these ids, judged or not, each once and in order.
+
+    Raises:
+        ValueError: there is no such property; the text says which one may have been meant.
+    """
+    there: dict[str, Property | Unjudged] = {**properties(), **unjudged()}
+    wanted = sorted(set(ids))
+    for id_ in wanted:
+        if id_ in there:
+            continue
+        padded = re.fullmatch(r"[Cc]?0*(\d{1,2})", id_)
+        meant = f"C{int(padded[1]):02}" if padded else ""
+        guess = f"did you mean {meant}? " if meant in there else ""
+        raise ValueError(
+            f"expected the id of a property, got {id_!r}; {guess}`fluxmock properties` lists all {len(there)}"
+        )
+    return [there[id_] for id_ in wanted]
 
 
 def named(ids: Iterable[str]) -> list[Property]:
@@ -256,17 +323,11 @@ def named(ids: Iterable[str]) -> list[Property]:
     Return the properties of these ids, each once and in order.
 
     Raises:
-        ValueError: there is no such property; the text says which one may have been meant.
+        ValueError: there is no such property, or it is not judged; the text says what may have been meant, or why.
     """
-    there = properties()
-    wanted = set(ids)
-    for id_ in sorted(wanted - there.keys()):
-        if id_ in _NOT_JUDGED:
-            raise ValueError(f"{id_}: {_NOT_JUDGED[id_]}, is not judged: docs/clients.md says what is")
-        padded = re.fullmatch(r"[Cc]?0*(\d{1,2})", id_)
-        meant = f"C{int(padded[1]):02}" if padded else ""
-        guess = f"did you mean {meant}? " if meant in there else ""
-        raise ValueError(
-            f"expected the id of a property, got {id_!r}; {guess}`fluxmock properties` lists all {len(there)}"
-        )
-    return [one for one in there.values() if one.id in wanted]
+    chosen = []
+    for one in known(ids):
+        if isinstance(one, Unjudged):
+            raise ValueError(f"{one.id} ({one.title}) is known, but not judged: {one.reason}")
+        chosen.append(one)
+    return chosen

@@ -32,6 +32,7 @@ _UNFINISHED = frozenset({"ON_QUEUE", "PENDING_QUEUE"})
     Family.PARTIAL_DATA,
     needs=[Need.DOWNLOADS],
     timing=True,
+    unseen="it downloaded no image that it had been told of",
 )
 def downloads_in_time(story: Story, _policy: Policy) -> Judgement:
     """
@@ -63,7 +64,14 @@ def downloads_in_time(story: Story, _policy: Policy) -> Judgement:
     return PASSED if exercised else NOT_EXERCISED
 
 
-@prop("C46", "a failed download is no failed job", Level.MUST, Family.BROKEN_IMAGE, needs=[Need.DOWNLOADS])
+@prop(
+    "C46",
+    "a failed download is no failed job",
+    Level.MUST,
+    Family.BROKEN_IMAGE,
+    needs=[Need.DOWNLOADS],
+    unseen="none of its downloads failed, or it never ended then",
+)
 def failed_download_is_no_failed_job(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: when a download fails, no new image is ordered: the download is tried again, or failure is reported.
@@ -87,7 +95,14 @@ def failed_download_is_no_failed_job(story: Story, _policy: Policy) -> Judgement
     return NOT_EXERCISED if any(outcome.ending is Ending.HUNG for outcome in story.outcomes) else PASSED
 
 
-@prop("C47", "downloaded bytes are intact", Level.SHOULD, Family.BROKEN_IMAGE, needs=[Need.DOWNLOADS])
+@prop(
+    "C47",
+    "downloaded bytes are intact",
+    Level.SHOULD,
+    Family.BROKEN_IMAGE,
+    needs=[Need.DOWNLOADS],
+    unseen="it returned no image that it had downloaded",
+)
 def intact_bytes(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: what is returned as the image are the bytes that were served, all of them; a body that is shorter than

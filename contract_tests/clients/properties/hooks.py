@@ -26,7 +26,7 @@ _RACE_SECONDS = 1.0
 _HOOKS = (Need.HOOKS,)
 
 
-@prop("C35", "hookUrl is well formed", Level.MUST, needs=_HOOKS)
+@prop("C35", "hookUrl is well formed", Level.MUST, needs=_HOOKS, unseen="it sent no hookUrl")
 def well_formed_hook_url(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: hookUrl is an absolute URL of http or https, without user and password, and the key is not in it.
@@ -51,7 +51,15 @@ def well_formed_hook_url(story: Story, _policy: Policy) -> Judgement:
     return PASSED if given else NOT_EXERCISED
 
 
-@prop("C36", "webhooks are answered at once", Level.MUST, Family.SLOW_WORK, needs=_HOOKS, timing=True)
+@prop(
+    "C36",
+    "webhooks are answered at once",
+    Level.MUST,
+    Family.SLOW_WORK,
+    needs=_HOOKS,
+    timing=True,
+    unseen="no webhook came",
+)
 def answered_at_once(story: Story, policy: Policy) -> Judgement:
     """
     Invariant: the receiver answers 2xx within a few seconds, before it does the work that the webhook is about.
@@ -74,11 +82,18 @@ def answered_at_once(story: Story, policy: Policy) -> Judgement:
             return failed(f"its receiver did not answer a webhook: {hook.error}")
     for hook in _documented(story, hooks):
         if hook.status is not None and not 200 <= hook.status < 300:
-            return failed(f"its receiver answered {_answer(hook)} to a webhook that came as documented")
+            return failed(f"its receiver answered {_answer(hook)} to a webhook that came as documented{_null(hook)}")
     return PASSED if hooks else NOT_EXERCISED
 
 
-@prop("C37", "a repeated webhook counts once", Level.MUST, Family.REPEATED_HOOK, needs=_HOOKS)
+@prop(
+    "C37",
+    "a repeated webhook counts once",
+    Level.MUST,
+    Family.REPEATED_HOOK,
+    needs=_HOOKS,
+    unseen="no webhook came a second time",
+)
 def repeated_counts_once(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: the same webhook several times, one after another or at the same instant, has the effects of one.
@@ -95,11 +110,18 @@ def repeated_counts_once(story: Story, _policy: Policy) -> Judgement:
         return NOT_EXERCISED
     for hook in repeated:
         if _crashed(hook):
-            return failed(f"its receiver answered {_answer(hook)} to a webhook that came again")
+            return failed(f"its receiver answered {_answer(hook)} to a webhook that came again{_null(hook)}")
     return _once(story, repeated) or _outcome(story, Family.REPEATED_HOOK, "although its webhook only came repeatedly")
 
 
-@prop("C38", "webhooks may come early, late and out of order", Level.MUST, Family.ODD_HOOK, needs=_HOOKS)
+@prop(
+    "C38",
+    "webhooks may come early, late and out of order",
+    Level.MUST,
+    Family.ODD_HOOK,
+    needs=_HOOKS,
+    unseen="no webhook came",
+)
 def any_order(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: a webhook before the answer to the submission, an old ON_QUEUE after SUCCESS, or one that comes when the
@@ -116,11 +138,19 @@ def any_order(story: Story, _policy: Policy) -> Judgement:
     for hook in hooks:
         when = _oddity(story, hook)
         if when and _crashed(hook):
-            return failed(f"its receiver answered {_answer(hook)} to a webhook that came {when}")
+            return failed(f"its receiver answered {_answer(hook)} to a webhook that came {when}{_null(hook)}")
     return _outcome(story, Family.ODD_HOOK, "although a webhook had told the result") if hooks else NOT_EXERCISED
 
 
-@prop("C39", "webhook and fetch complete a job once", Level.MUST, Family.RACING_HOOK, needs=_HOOKS, timing=True)
+@prop(
+    "C39",
+    "webhook and fetch complete a job once",
+    Level.MUST,
+    Family.RACING_HOOK,
+    needs=_HOOKS,
+    timing=True,
+    unseen="no fetch told the end of a job when a webhook did",
+)
 def completes_once(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: when a webhook and a fetch tell the end of a job at nearly the same time, it is completed once, and
@@ -135,7 +165,8 @@ def completes_once(story: Story, _policy: Policy) -> Judgement:
     for hook, told_at in _races(story):
         raced.append(hook)
         if _crashed(hook):
-            return failed(f"its receiver answered {_answer(hook)} to a webhook when a fetch had told the same")
+            told = f"a webhook when a fetch had told the same{_null(hook)}"
+            return failed(f"its receiver answered {_answer(hook)} to {told}")
         both = max(told_at, hook.at) + 0.001
         later = [fetch for fetch in story.fetches if fetch.job_id == hook.job_id and fetch.at > both]
         if len(later) > 1:  # one may be to have the webhook confirmed
@@ -145,13 +176,15 @@ def completes_once(story: Story, _policy: Policy) -> Judgement:
     return _once(story, raced) or _outcome(story, Family.RACING_HOOK, "although fetch and webhook told the result")
 
 
-@prop("C40", "a lost webhook is made up for", Level.SHOULD, Family.LOST_HOOK, needs=_HOOKS)
+@prop(
+    "C40", "a lost webhook is made up for", Level.SHOULD, Family.LOST_HOOK, needs=_HOOKS, unseen="no webhook was lost"
+)
 def lost_is_made_up_for(story: Story, policy: Policy) -> Judgement:
     """
     Invariant: when no webhook comes, or none that can be read, the client fetches the job, and has its image by the
         deadline.
     Observed: the outcome, where the webhook was dropped, cut off or of another type and all else went well.
-    Source: api-facts (that a webhook is sent again is documented nowhere); fetch is free of charge (S1).
+    Source: that a webhook is sent again is documented nowhere; fetch is free of charge (S1).
     Usual bug: the client waits for the webhook alone.
     Fix: wait for the webhook for some seconds at a time, and fetch the job in between.
     """
@@ -163,7 +196,7 @@ def lost_is_made_up_for(story: Story, policy: Policy) -> Judgement:
     return ended_well(story, "although a fetch would have told the result")
 
 
-@prop("C41", "forged webhooks do nothing", Level.MUST, Family.FORGED_HOOK, needs=_HOOKS)
+@prop("C41", "forged webhooks do nothing", Level.MUST, Family.FORGED_HOOK, needs=_HOOKS, unseen="none was sent")
 def forged_do_nothing(story: Story, policy: Policy) -> Judgement:
     """
     Invariant: what others post to the receiver is refused or ignored: no URL in it is called, it is nobody's result,
@@ -172,7 +205,7 @@ def forged_do_nothing(story: Story, policy: Policy) -> Judgement:
         answered, and not by 5xx; and the outcome, unless somebody who knows the id of the job forged its end. Forged
         are: other jobs, images at other hosts, no JSON, JSON of another shape, a body of 1 MB. They go to the URL that
         the client was told, without what it may have added.
-    Source: api-facts (webhooks are not signed, so anybody can send one); OWASP, server-side request forgery.
+    Source: webhooks are not signed, so anybody can send one; OWASP, server-side request forgery.
     Usual bug: imageUrl of the body is downloaded, whatever host it names; body["jobId"] is used before anybody has
         looked whether the body is an object and the id a text.
     Fix: take a webhook for a hint: look the id up among your own jobs, and fetch that job for the truth. Else add a
@@ -200,13 +233,20 @@ def forged_do_nothing(story: Story, policy: Policy) -> Judgement:
     return PASSED if known else _outcome(story, Family.FORGED_HOOK, "when webhooks were forged")
 
 
-@prop("C42", "a webhook that is sent again is taken", Level.SHOULD, Family.RESENT_HOOK, needs=_HOOKS)
+@prop(
+    "C42",
+    "a webhook that is sent again is taken",
+    Level.SHOULD,
+    Family.RESENT_HOOK,
+    needs=_HOOKS,
+    unseen="none was refused, and sent again",
+)
 def resent_is_taken(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: a webhook that the receiver did not take (no 2xx) and that is sent again later, is then processed, once.
     Observed: the answer to the later one, downloads of the image, and the outcome, where the first one was cut off,
         came early, or was about an image that could not be had yet.
-    Source: api-facts (a schedule of retries is assumed; other services try again for days).
+    Source: assumed (a schedule of retries); other services try again for days.
     Usual bug: a webhook is noted as seen before it is processed, so that it is dropped as a repetition when it comes
         again; or the receiver answers 5xx for ever to what it has done already.
     Fix: note it in the same step in which it takes effect; answer 2xx to what is done, and 5xx only to what may go well
@@ -222,7 +262,8 @@ def resent_is_taken(story: Story, _policy: Policy) -> Judgement:
     if not resent:
         return NOT_EXERCISED
     if _crashed(resent[-1]):
-        return failed(f"its receiver answered {_answer(resent[-1])} to a webhook that was sent again")
+        told = f"a webhook that was sent again{_null(resent[-1])}"
+        return failed(f"its receiver answered {_answer(resent[-1])} to {told}")
     return _once(story, resent) or _outcome(story, Family.RESENT_HOOK, "although its webhook was sent again")
 
 
@@ -311,6 +352,11 @@ def _crashed(hook: HookCall) -> bool:
 
 def _answer(hook: HookCall) -> str:
     return f"{hook.status}" + (f" ({hook.error[:120]})" if hook.error else "")
+
+
+def _null(hook: HookCall) -> str:
+    """Return, for the end of a sentence, what a receiver may well have stumbled over."""
+    return "; its data was null, as C27 says that it may be" if hook.told.get("data", "") is None else ""
 
 
 def _text(value: object) -> str:

@@ -157,7 +157,7 @@ def no_new_job_after_failure(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: when a job FAILED, the client reports that, and does not order the image once more by itself.
     Observed: submissions after the client was told FAILED.
-    Source: S1 (FAILED), api-facts (whether a FAILED job is refunded is not known, so assume that it is not).
+    Source: S1 (FAILED); whether a FAILED job is refunded is not known, so assume that it is not.
     Usual bug: one retry loop around submitting and polling.
     Fix: raise an error that names the reason in `message`; let the caller decide.
     """
@@ -195,7 +195,13 @@ def conserved_quota(story: Story, policy: Policy) -> Judgement:
     return failed(f"it wanted {wanted} and paid for {len(story.jobs)}: {story.spent:f} quota units", len(story.jobs))
 
 
-@prop("C07", "the cap on jobs under way is honoured", Level.POLICY, Family.PARALLEL)
+@prop(
+    "C07",
+    "the cap on jobs under way is honoured",
+    Level.POLICY,
+    Family.PARALLEL,
+    unseen="no more images were wanted at once than jobs may be under way",
+)
 def capped_concurrency(story: Story, policy: Policy) -> Judgement:
     """
     Invariant: no more jobs are under way at once than was declared.

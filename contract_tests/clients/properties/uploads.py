@@ -27,7 +27,7 @@ _MANGLED = ("?", "\ufffd", "\\u", "=?", "&#")
 # What is left of a name where somebody has forced it into ASCII.
 
 
-@prop("C49", "multipart is well formed", Level.MUST, Family.UPLOAD, needs=[Need.EDITS])
+@prop("C49", "multipart is well formed", Level.MUST, Family.UPLOAD, needs=[Need.EDITS], unseen="it uploaded nothing")
 def well_formed_multipart(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: an edit is sent as multipart/form-data with its boundary, every field that the contract requires once,
@@ -55,7 +55,14 @@ def well_formed_multipart(story: Story, _policy: Policy) -> Judgement:
     return PASSED
 
 
-@prop("C50", "names of files survive", Level.SHOULD, Family.UPLOAD, needs=[Need.EDITS])
+@prop(
+    "C50",
+    "names of files survive",
+    Level.SHOULD,
+    Family.UPLOAD,
+    needs=[Need.EDITS],
+    unseen="it sent no name of a file that is hard to write",
+)
 def surviving_filenames(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: the name of a file arrives as it was, whatever script it is in; it is not sent as filename*, which
@@ -82,7 +89,14 @@ def surviving_filenames(story: Story, _policy: Policy) -> Judgement:
     return PASSED if exercised else NOT_EXERCISED
 
 
-@prop("C52", "a file is sent again whole", Level.MUST, Family.BUSY_UPLOAD, needs=[Need.EDITS])
+@prop(
+    "C52",
+    "a file is sent again whole",
+    Level.MUST,
+    Family.BUSY_UPLOAD,
+    needs=[Need.EDITS],
+    unseen="it sent no file a second time",
+)
 def file_sent_again_whole(story: Story, _policy: Policy) -> Judgement:
     """
     Invariant: when an upload that was refused for now is tried again, the file is in it as in the first attempt.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
 
-from contract_tests.clients.named import word_of
+from contract_tests.clients.named import ALL_WENT_WELL, word_of
 from contract_tests.clients.properties.base import Level
 from contract_tests.clients.properties.works import WORKS
 from contract_tests.clients.verdict import PropertyResult, Result, Verdict
@@ -76,11 +76,10 @@ def again(result: PropertyResult, context: Context) -> str:
     if saved is not None and _is_callable(context):
         return shlex.join(["fluxmock", "replay", str(saved), context.client, *context.options])
     head, tail = _split(context.command)
-    if result.property.id == WORKS.id:  # the first scenario shows it
-        return shlex.join([*_without(head, "--profile", "--examples"), "--examples", "1", *tail])
-    played = [] if result.story is None else [("--play", word_of(one)) for one in result.story.directives]
-    words = _without(head, "--profile", "--examples") if played else head
-    return shlex.join([*words, "--property", result.property.id, *chain.from_iterable(played), *tail])
+    words = () if result.story is None else tuple(map(word_of, result.story.directives)) or (ALL_WENT_WELL,)
+    played = chain.from_iterable(("--play", word) for word in words)
+    wanted = [] if result.property.id == WORKS.id else ["--property", result.property.id]
+    return shlex.join([*(_without(head, "--profile", "--examples") if words else head), *wanted, *played, *tail])
 
 
 def _split(command: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

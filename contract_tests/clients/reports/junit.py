@@ -17,7 +17,7 @@ def render(verdict: Verdict, context: Context) -> str:
     """Return the verdict as JUnit XML. Only a MUST fails; what else is broken is the output of its case."""
     suite = ET.Element("testsuite", name=context.client)
     for result in ordered(verdict):
-        _case(suite, result, context)
+        _case(suite, result, verdict, context)
     if verdict.exit_code is Exit.UNKNOWN:
         case = ET.SubElement(suite, "testcase", classname="fluxmock", name="something is known of the client")
         kind = "unknown" if verdict.requests else "never-called"
@@ -26,11 +26,11 @@ def render(verdict: Verdict, context: Context) -> str:
     return as_text(suite)
 
 
-def _case(suite: ET.Element, result: PropertyResult, context: Context) -> None:
+def _case(suite: ET.Element, result: PropertyResult, verdict: Verdict, context: Context) -> None:
     one = result.property
     case = ET.SubElement(suite, "testcase", classname=f"fluxmock.{one.level}", name=f"{one.id} {one.title}")
     if result.result is Result.NOT_EXERCISED:
-        ET.SubElement(case, "skipped", message=f"{state(result)}: {why_not(result)}")
+        ET.SubElement(case, "skipped", message=f"{state(result)}: {why_not(result, verdict)}")
     elif result.result is not Result.PASS:
         text = "\n".join(_told(result, context))
         if result.result is Result.FAIL and one.level is Level.MUST:

@@ -27,7 +27,7 @@ _MOST_LANES = 5
 def render(verdict: Verdict, context: Context) -> str:
     """Return the verdict as a headline, a table, and the timelines of what broke."""
     text = [f"**{prose(headline(verdict, context))}**", "", *_HEAD]
-    text += [_row(result) for result in ordered(verdict)]
+    text += [_row(result, verdict) for result in ordered(verdict)]
     broken = [result for result in ordered(verdict) if is_broken(result)]
     for result in broken[:_MOST_LANES]:
         text += ["", f"<details><summary>{result.property.id}: how it went</summary>", "", *_story(result, context)]
@@ -37,14 +37,14 @@ def render(verdict: Verdict, context: Context) -> str:
     return fitted("\n".join(text).rstrip("\n") + "\n", context.encoding)
 
 
-def _row(result: PropertyResult) -> str:
+def _row(result: PropertyResult, verdict: Verdict) -> str:
     said = []
     if is_broken(result):
         why = code(encodable(shown(result.why)))
         said = [why, f"**{billed(result.bills)}**" if result.bills > 1 else "", code(scenario_line(result))]
         said.append(result.property.fix.replace("|", "\\|"))
     elif result.result is Result.NOT_EXERCISED:
-        said = [why_not(result)]
+        said = [why_not(result, verdict)]
     one = result.property
     return f"| {one.id} {one.title} | {one.level} | {state(result)} | {'<br>'.join(part for part in said if part)} |"
 

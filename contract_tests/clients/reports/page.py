@@ -54,7 +54,7 @@ def _body(verdict: Verdict, context: Context) -> Iterator[str]:
     yield "<table>\n<caption>Properties</caption>\n<thead><tr>"
     yield "".join(f'<th scope="col">{name}</th>' for name in ("id", "property", "level", "result", "what"))
     yield "</tr></thead>\n<tbody>"
-    yield from (_row(result) for result in results)
+    yield from (_row(result, verdict) for result in results)
     yield "</tbody>\n</table>"
     for result in results:
         if is_broken(result):
@@ -66,9 +66,10 @@ def _body(verdict: Verdict, context: Context) -> Iterator[str]:
         yield "</dl>\n</section>"
 
 
-def _row(result: PropertyResult) -> str:
+def _row(result: PropertyResult, verdict: Verdict) -> str:
     one = result.property
-    what = result.why if is_broken(result) else why_not(result) if result.result is Result.NOT_EXERCISED else ""
+    unseen = why_not(result, verdict) if result.result is Result.NOT_EXERCISED else ""
+    what = result.why if is_broken(result) else unseen
     id_ = f'<a href="#{one.id}">{one.id}</a>' if is_broken(result) else one.id
     return (
         f"<tr><td>{id_}</td><td>{_text(one.title)}</td><td>{one.level}</td>"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from contract_tests.clients.directives.base import Family
+from contract_tests.clients.directives.menu import plain
 from contract_tests.clients.met import Kind, by_kind
-from contract_tests.clients.properties.base import Level, Need
+from contract_tests.clients.named import ALL_WENT_WELL
+from contract_tests.clients.properties.base import Level, Need, Property
 from contract_tests.clients.reports.frame import Context, ordered
 from contract_tests.clients.verdict import Exit, PropertyResult, Result, Verdict
 from contract_tests.reports.masking import encodable, shown
@@ -88,17 +91,40 @@ def state(result: PropertyResult) -> str:
     return result.result.value.replace("_", " ")
 
 
-def why_not(result: PropertyResult) -> str:
-    """Return why a property was not exercised."""
-    needs = [_NEEDS[need] for need in Need if need in result.property.needs]
-    if result.property.level is Level.POLICY:
-        needs.append("a value that is declared")
-    return f"needs {listed(needs)}" if needs else "what it is about never happened"
+def why_not(result: PropertyResult, verdict: Verdict) -> str:
+    """
+    Return why a property was not exercised.
+
+    Args:
+        result: what is known of it.
+        verdict: what else is known of the client.
+    """
+    one = result.property
+    if one.families and not _may_have_tried(one, verdict):
+        return "no scenario that tries it was played"
+    needs = [_NEEDS[need] for need in _missing(one, verdict)]
+    return f"needs {listed(needs)}" if needs else one.unseen
+
+
+def _may_have_tried(one: Property, verdict: Verdict) -> bool:
+    """Whether a scenario was played that is about a property, or one of which nobody can tell by its name."""
+    families: dict[str, Family] = {directive.name: directive.family for directive in plain()}
+    return any(families.get(name) in {*one.families, None} for name in by_kind(verdict.met)[Kind.DIRECTIVE])
+
+
+def _missing(one: Property, verdict: Verdict) -> list[Need]:
+    """Return what a property needs and this client has not: nothing of what it was seen to have by another property."""
+    seen = {
+        need for other in verdict.results if other.result is not Result.NOT_EXERCISED for need in other.property.needs
+    }
+    if one.families:  # it would have none without a receiver or a file: see `explorable`
+        seen |= {Need.HOOKS, Need.EDITS}
+    return [need for need in Need if need in one.needs - seen]
 
 
 def scenario_line(result: PropertyResult) -> str:
     """Return what the server did, in one line."""
-    return "; ".join(result.directives) or "all went well"
+    return "; ".join(result.directives) or ALL_WENT_WELL
 
 
 def amount(verdict: Verdict, context: Context) -> str:

@@ -45,9 +45,11 @@ export function urlOf(answer) {
 
 export class JobFailed extends Error {}
 
-export async function look(id) {
+const byPost = (id) => post("/flux/fetch", { jobId: id });
+
+export async function look(id, ask = byPost) {
   try {
-    const answer = await post("/flux/fetch", { jobId: id });
+    const answer = await ask(id);
     if (BUSY.includes(answer.status)) await sleep(pauseBefore(0, answer.headers.get("Retry-After")));
     return answer.status === 200 ? await answer.json() : undefined;
   } catch {
