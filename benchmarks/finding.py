@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from measure import Figure, Target, hottest
 
-from contract_tests.clients.check import Plan
+from contract_tests.clients.check import PROFILES, Plan
 from contract_tests.clients.verdict import Result, Verdict
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ def measure(*, smoke: bool) -> list[Figure]:
     if smoke:
         good, broken = good[:1], broken[:3]
     seeds = range(1 if smoke else _SEEDS)
-    found = [outcome for outcome in _outcomes(broken, [0]) if outcome.found]
+    examples = 60 if smoke else PROFILES["default"]
+    found = [outcome for outcome in _outcomes(broken, [0], examples) if outcome.found]
     small = [outcome for outcome in found if outcome.directives <= _FEW]
-    quiet = [outcome.quiet for outcome in _outcomes(good, seeds)]
+    quiet = [outcome.quiet for outcome in _outcomes(good, seeds, examples)]
     return [
         Figure(
             f"{len(broken)} broken clients: found with the default profile",
@@ -84,14 +85,14 @@ def _zoo() -> tuple[list[Specimen | Program], list[Specimen | Program]]:
     return [one for one in every if not one.about], [one for one in every if one.about]
 
 
-def _outcomes(names: Sequence[str], seeds: Sequence[int]) -> list[_Outcome]:
+def _outcomes(names: Sequence[str], seeds: Sequence[int], examples: int) -> list[_Outcome]:
     with ProcessPoolExecutor() as pool:
-        return list(pool.map(_outcome, *zip(*product(names, seeds), strict=True)))
+        return list(pool.map(_outcome, *zip(*product(names, seeds, [examples]), strict=True)))
 
 
-def _outcome(name: str, seed: int) -> _Outcome:
+def _outcome(name: str, seed: int, examples: int) -> _Outcome:
     client = next(one for kind in _zoo() for one in kind if one.name == name)
-    verdict = _judged(client, Plan(seed=seed))
+    verdict = _judged(client, Plan(seed=seed, examples=examples))
     quiet = not verdict.failures()
     if not client.about:
         return _Outcome(found=False, example=0, directives=0, quiet=quiet)

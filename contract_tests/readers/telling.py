@@ -44,7 +44,8 @@ def tell(head: bytes, ending: str, *, bodies: bool) -> Format | str:
         bodies: whether it may be a body.
     """
     if not head.strip():
-        return "nothing: it is empty"
+        # A recorder that had nothing to record leaves such lines; who reads them tells that nothing was checked.
+        return Format.LINES if ending in _LINES else "nothing: it is empty"
     binary = _binary(head)
     if binary:
         return binary

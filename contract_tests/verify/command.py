@@ -142,6 +142,8 @@ def verify(
     if hook_listen is not None and not any(isinstance(step, Order) and step.thorough for step in plan.steps):
         raise click.UsageError(f"expected with --hook-listen a --spend that pays for an image, got {spend:f}")
     if only_plan:
+        if options["format_"] != "text" or options["output"] is not None:
+            raise click.UsageError("--plan: a plan is text on standard output; expected neither --format nor --output")
         click.echo(as_text(plan, base_url), nl=False)
         return
     if not key or not _KEY.fullmatch(key):

@@ -156,7 +156,7 @@ def test_a_misshapen_line_is_explained_by_the_schema_and_never_shown(
     ("data", "name", "got"),
     [
         (b"", "x.har", "nothing: it is empty"),
-        (b" \n\t", "x.jsonl", "nothing: it is empty"),
+        (b" \n\t", "x.json", "nothing: it is empty"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "x.har", "binary data (a PNG image)"),
         (b"abc\x00" + bytes(100), "x.jsonl", "binary data (the byte 0x00 at 3)"),
         ("{}".encode("utf-16"), "x.har", "UTF-16: save it as UTF-8"),
@@ -173,6 +173,11 @@ def test_what_is_no_recording_is_unreadable(data: bytes, name: str, got: str, tm
         read_bytes(data, tmp_path, name)
     expected = f"{tmp_path / name}: expected HAR, a VCR.py cassette, JSON Lines, or a journal of fluxmock; got {got}"
     assert str(caught.value).startswith(expected)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n"])
+def test_lines_of_nobody_are_a_recording_of_nothing(data: bytes, tmp_path: Path) -> None:
+    assert list(read_bytes(data, tmp_path, "x.jsonl")) == []
 
 
 def test_a_file_that_is_not_there_is_unreadable(tmp_path: Path) -> None:

@@ -81,6 +81,12 @@ def test_a_plan_is_printed_without_a_connection_and_without_a_key(monkeypatch: p
     assert done.output.endswith("total: 1 quota units (0.01 USD)\n")
 
 
+def test_a_plan_is_no_report() -> None:
+    done = CliRunner().invoke(verify, ["--base-url", "http://127.0.0.1:9", "--plan", "--format", "json"])
+    assert done.exit_code == 2
+    assert "expected neither --format nor --output" in done.output
+
+
 def test_a_part_of_a_quota_unit_buys_nothing(tmp_path: Path) -> None:
     with emulator() as server:
         assert run(server.url, tmp_path, "--spend", "0.99").code == 0

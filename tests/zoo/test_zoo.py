@@ -16,7 +16,7 @@ from contract_tests.clients.check import PROFILES, Plan, check_client
 from contract_tests.clients.process.check import check_command
 from contract_tests.clients.properties.base import Level, properties
 from contract_tests.clients.verdict import Result, Verdict
-from zoo.programs import FOLDER, PROGRAMS, SPEED, Program
+from zoo.programs import FOLDER, PROGRAMS, SPEED, TIMEOUT, Program
 from zoo.registry import Specimen, forget_all, specimens
 from zoo.zoo_page import failing, judged, page, row, rows_of
 
@@ -46,7 +46,7 @@ def test_a_broken_client_is_found(client: Specimen) -> None:
     assert verdict[client.about].result is Result.FAIL
 
 
-@pytest.mark.parametrize("client", clients if WHOLE else good, ids=lambda client: client.name)
+@pytest.mark.parametrize("client", clients if WHOLE else good[:2], ids=lambda client: client.name)
 def test_a_client_breaks_what_it_is_about_and_nothing_else(client: Specimen) -> None:
     """... that MUST hold, unless its fault really breaks it; and the page says of each property what came of it."""
     verdict = judged(client)
@@ -109,7 +109,8 @@ def test_a_program_breaks_what_it_is_about_and_nothing_else(program: Program) ->
 def test_a_good_program_is_accused_of_nothing_whatever_the_seed(program: Program) -> None:
     """Programs sleep for real, so that 20 seeds of the default profile are left to `benchmarks zoo`."""
     for seed in range(1, PROGRAM_SEEDS + 1):
-        verdict = check_command(program.argv, plan=Plan(seed=seed, examples=PROGRAM_EXAMPLES), speed=SPEED)
+        plan = Plan(seed=seed, examples=PROGRAM_EXAMPLES)
+        verdict = check_command(program.argv, plan=plan, speed=SPEED, timeout=TIMEOUT if WHOLE else 8.0)
         assert failures(verdict) == set(), (seed, [(one.why, one.directives) for one in verdict.failures()])
 
 
