@@ -11,7 +11,7 @@ from contract_tests.clients.directives.base import ORIGINS, Directive
 from contract_tests.clients.explore import Explorer
 from contract_tests.clients.given import Callee, PythonClient
 from contract_tests.clients.intents import intents_for
-from contract_tests.clients.properties.base import Policy, Property, explorable, named, properties
+from contract_tests.clients.properties.base import Policy, Property, explorable, known, named, properties
 from contract_tests.clients.simulation.run import Simulation
 from contract_tests.clients.story import Intent, Story
 from contract_tests.clients.verdict import Verdict, verdict_of
@@ -50,10 +50,12 @@ class Plan:
         Return the properties to judge.
 
         Raises:
-            ValueError: there is none of an id, it is not judged, or what it is judged by is not declared.
+            ValueError: there is none of an id, it is not judged, what it is judged by is not declared, or none is left.
         """
-        only, skipped = named(self.only), named(self.skip)
+        only, skipped = named(self.only), known(self.skip)
         chosen = [one for one in only or properties().values() if one not in skipped]
+        if not chosen:
+            raise ValueError("expected a property to look for, got none: all of them are to be skipped")
         for one in chosen if only else ():
             if not one.on(self.policy):
                 raise ValueError(

@@ -23,6 +23,7 @@ from contract_tests.clients.options import (
     shown_progress,
 )
 from mock_server.contract import versions
+from mock_server.errors import SettingsError
 
 if TYPE_CHECKING:
     from contract_tests.clients.check import Plan
@@ -126,6 +127,8 @@ def test_client(
         plan.chosen()
     except ValueError as error:
         raise click.UsageError(str(error), ctx) from None
+    report = Reporting(format_, output, timelines)
+    report.check(save_scenarios, write_regression)
     with shown_progress(plan.examples) as progress:
         verdict = (
             _check_command(command, plan, progress, running)
@@ -135,11 +138,15 @@ def test_client(
     more = {"--receiver": receiver, "--policy": policy_file}
     told = {f"--{name.replace('_', '-')}": value for name, value in running.items()}
     again = _words(client, command, plan, profile, {**more, **told})
-    saved = _save(verdict, plan, save_scenarios)
-    if write_regression is not None:
-        saved = {**_write(verdict, plan, write_regression, command or str(client), receiver, running), **saved}
+    saved, problem = {}, None
+    try:
+        saved = _save(verdict, plan, save_scenarios)
+        if write_regression is not None:
+            saved = {**_write(verdict, plan, write_regression, command or str(client), receiver, running), **saved}
+    except SettingsError as error:  # as when a disk is full; the report is not to be lost as well
+        problem = error
     name = client or " ".join(command or ())
-    Reporting(format_, output, timelines).publish(
+    report.publish(
         verdict,
         name,
         contract=contract,
@@ -148,6 +155,8 @@ def test_client(
         saved=saved,
         options=_given(more),
     )
+    if problem is not None:
+        raise problem
     if verdict.exit_code is not Exit.OK:
         sys.exit(int(verdict.exit_code))
 

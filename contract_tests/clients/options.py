@@ -130,6 +130,20 @@ class Reporting:
     output: Path | None
     timelines: bool
 
+    def check(self, *folders: Path | None) -> None:
+        """
+        Look whether the report, and what goes into folders, can be written: to know that afterwards is too late.
+
+        Raises:
+            click.UsageError: something cannot.
+        """
+        if self.output is not None and not _takes_files(self.output.absolute().parent):
+            raise click.UsageError(f"{self.output}: expected a file in a folder that is there and can be written into")
+        for folder in filter(None, folders):
+            there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+            if not _takes_files(there):
+                raise click.UsageError(f"{folder}: expected a folder that can be written into, got {there}")
+
     def publish(self, verdict: Verdict, client: str, **more: Any) -> None:
         """Write the report of a verdict; `more` goes into its context."""
         from contract_tests.clients.reports import FORMATS, Context
@@ -149,7 +163,12 @@ class Reporting:
         try:
             self.output.write_text(text, "utf-8")
         except OSError as error:
+            click.echo(text, nl=False)
             raise click.UsageError(f"{self.output}: expected a file that can be written: {error.strerror}") from None
+
+
+def _takes_files(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK)
 
 
 def said(running: Mapping[str, Any], command: tuple[str, ...] | None, ctx: click.Context) -> dict[str, Any]:

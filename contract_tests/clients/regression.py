@@ -98,12 +98,12 @@ def _call(client: str | Running, policy: Policy, receiver: str | None) -> tuple[
         called = f"replay(SCENARIO, {_quoted(client)}, policy={declared}, receiver={_quoted(receiver)}, root=ROOT)"
         return "Policy, replay", called
     options = _changed(client, Running(()), but=("argv", "stop", "root"))
-    running = ", ".join([json.dumps(list(client.argv)), *options, "root=ROOT"])
+    running = ", ".join([json.dumps(list(client.argv), ensure_ascii=False), *options, "root=ROOT"])
     return "Policy, Running, replay_command", f"replay_command(SCENARIO, Running({running}), {declared})"
 
 
 def _quoted(text: str | None) -> str:
-    return "None" if text is None else json.dumps(text)
+    return "None" if text is None else json.dumps(text, ensure_ascii=False)
 
 
 def _pasteable(policy: Policy) -> str:

@@ -69,6 +69,7 @@ class Outcome:
         error: why it failed, in its own words; for one that hung, what it was waiting for.
         output: what it printed and logged, and the whole of its traceback.
         image: the bytes of the image that it returned, or in the file whose path it returned; None for neither.
+        overran: whether it was ended for its many requests, so that nobody knows how long it would have gone on.
     """
 
     ending: Ending
@@ -77,6 +78,7 @@ class Outcome:
     error: str = ""
     output: str = field(default="", repr=False)
     image: bytes | None = field(default=None, repr=False)
+    overran: bool = False
 
 
 @dataclass(frozen=True)

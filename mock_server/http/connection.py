@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mock_server.http.server import HttpServer
 
+_AT_ONCE = 16  # steps of an answer that are written before others have their turn
 _PIECE = 16 * 1024  # bytes parsed in one go; bounds how many pipelined requests are ever held parsed
 
 
@@ -201,10 +202,12 @@ class Connection(asyncio.Protocol):
     def _play(self, due: float, script: Iterator[Step], wire: Wire, ending: bytes) -> None:
         """Write the steps of an answer, each at its time; `busy` holds back what comes after it."""
         loop = asyncio.get_running_loop()
-        for step in script:
+        for number, step in enumerate(script):
+            if self.transport.is_closing():
+                return
             if step.wait > 0:
                 due += step.wait  # of the time that the last one was due, lest a busy machine make many steps later yet
-                if due > loop.time():
+                if number >= _AT_ONCE or due > loop.time():
                     loop.call_at(due, self._play_on, step, due, script, wire, ending)
                     return
             self.transport.write(step.data)

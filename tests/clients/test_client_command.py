@@ -101,7 +101,14 @@ def test_a_client_that_never_calls_ends_with_3() -> None:
         ),
         (["samples.py:good", "--property", "c7"], "got 'C7'; did you mean C07?"),
         (["samples.py:good", "--property", "C23"], "known, but not judged: it takes several instances"),
-        (["samples.py:good", "--skip", "C56"], "known, but not judged: it takes killing it"),
+        (["samples.py:good", "--property", "C56"], "known, but not judged: it takes killing it"),
+        (["samples.py:good", "--property", "C08", "--skip", "c8"], "got 'C8'"),
+        (["samples.py:good", "--property", "C08", "--skip", "C08,C23"], "expected a property to look for, got none"),
+        (["samples.py:good", "--output", "nowhere/x.txt"], "nowhere/x.txt: expected a file in a folder that is there"),
+        (
+            ["samples.py:good", "--save-scenarios", "samples.py/x"],
+            "samples.py/x: expected a folder that can be written",
+        ),
         (
             ["samples.py:good", "--property", "C08,C07"],
             "expected max_in_flight to be declared, got nothing to judge by",

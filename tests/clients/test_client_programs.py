@@ -68,6 +68,28 @@ def test_a_command_that_only_edits_is_always_given_a_picture(tmp_path: Path) -> 
     assert "✗ C51" in replayed.output
 
 
+def test_a_command_that_edits_at_the_wrong_place_is_told_what_it_was_answered() -> None:
+    script = "[ -f {image} ] || exit 2; curl -sS -F image=@{image} {base_url}/flux/edit; exit 1"
+    done = test_client("--examples", "2", "--", "sh", "-c", script)
+    assert done.exit_code == 1
+    assert "never called" not in done.output
+    assert "POST /flux/edit" in done.output
+
+
+def test_a_long_script_is_an_argument_and_no_file() -> None:
+    done = test_client("--examples", "2", "--", "sh", "-c", f": {'x' * 5000}; exit 1")
+    assert done.exit_code == 3
+    assert "never called" in done.output
+
+
+def test_a_file_in_the_current_folder_is_not_taken_for_a_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sh").write_text("no program")
+    monkeypatch.chdir(tmp_path)
+    assert test_client("--examples", "2", "--", "sh", "-c", "exit 1").exit_code == 3
+
+
 def test_a_regression_of_a_command_is_a_test_that_pytest_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     client = tmp_path / "client.sh"
@@ -84,7 +106,7 @@ def test_a_regression_of_a_command_is_a_test_that_pytest_runs(tmp_path: Path, mo
         "--timeout",
         "9",
     ]
-    done = test_client(*words, "--", "sh", "client.sh")
+    done = test_client(*words, "--", "sh", "client.sh", "\N{CAT FACE}")
     assert "wrote 1 test; to run: pytest tests" in done.stderr
     (written,) = tmp_path.glob("tests/test_*.py")
     pytest_ = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -146,7 +148,7 @@ def playing_command(running: Running, plan: Plan) -> Iterator[tuple[Player, Stag
     if running.faketime:
         variables |= faketime_variables(running.speed)
     root = (running.root or Path()).absolute()
-    found = [str(root / word) if (root / word).is_file() else word for word in running.argv]
+    found = [_found(word, root) if place or not shutil.which(word) else word for place, word in enumerate(running.argv)]
     make: Callable[[], Client] = partial(
         Driver if running.driver else Program, found, variables, running.timeout, running.cwd
     )
@@ -165,6 +167,12 @@ def playing_command(running: Running, plan: Plan) -> Iterator[tuple[Player, Stag
     )
     with Player(make, stage, running.stop) as player:
         yield player, stage
+
+
+def _found(word: str, root: Path) -> str:
+    """Return the path of a file that an argument names from `root`, or the argument."""
+    path = root / word
+    return str(path) if os.path.isfile(path) else word  # noqa: PTH113 - Path raises at what is too long for a name
 
 
 def _takes_hooks(story: Story) -> bool:

@@ -181,7 +181,7 @@ class Player:
             self._draws = not self._stage.edits or _draws(story)
             if not self._draws:
                 story = self._play(directives)
-                self._draws = not story.submissions
+                self._draws = not story.requests
         return story
 
     def _play(self, directives: Sequence[Directive]) -> Story:

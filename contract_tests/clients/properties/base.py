@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from contract_tests.clients.directives.base import Family
-from contract_tests.clients.story import Story
+from contract_tests.clients.story import Ending, Outcome, Story
 
 
 class Level(StrEnum):
@@ -130,7 +130,19 @@ def once_more(count: int) -> str:
     return "once more" if count == 1 else f"{count} more times"
 
 
+def overstayed(outcome: Outcome, policy: Policy) -> str | None:
+    """Return in words that a client did not end by the deadline; "" if it did, None if nobody knows."""
+    if outcome.ending is not Ending.HUNG and outcome.at <= policy.deadline:
+        return ""
+    if not outcome.overran or outcome.at >= policy.deadline:
+        return f"it was still there after {policy.deadline:g} s"
+    return f"it called on and on for {outcome.at:.3g} s, and was ended" if outcome.at < _A_WHILE else None
+
+
 Judge = Callable[[Story, Policy], Judgement]
+
+_A_WHILE = 60.0
+# Seconds: who sends thousands of requests in less does not wait between them, and has no limit that would end it.
 
 UNSEEN = "what it is about never happened"
 """What is said of a property that was not exercised, if it has no words of its own for that."""

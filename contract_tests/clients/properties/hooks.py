@@ -68,7 +68,8 @@ def answered_at_once(story: Story, policy: Policy) -> Judgement:
     Source: S3, S5 (the webhook is a POST); how long a sender waits is assumed: others wait for some seconds, then give
         up and send it again.
     Usual bug: the image is downloaded, or the job is fetched, before the webhook is answered.
-    Fix: put the id of the job into a queue, answer 204, and do the work in a thread or task of its own.
+    Fix: put the id of the job into a queue, answer 204, and do the work in a thread or task of its own; `data` of a job
+        that FAILED may be null.
     """
     hooks = _own(story)
     for hook in hooks:
@@ -110,7 +111,7 @@ def repeated_counts_once(story: Story, _policy: Policy) -> Judgement:
         return NOT_EXERCISED
     for hook in repeated:
         if _crashed(hook):
-            return failed(f"its receiver answered {_answer(hook)} to a webhook that came again{_null(hook)}")
+            return failed(f"its receiver answered {_answer(hook)} to a webhook that came again")
     return _once(story, repeated) or _outcome(story, Family.REPEATED_HOOK, "although its webhook only came repeatedly")
 
 
@@ -165,8 +166,7 @@ def completes_once(story: Story, _policy: Policy) -> Judgement:
     for hook, told_at in _races(story):
         raced.append(hook)
         if _crashed(hook):
-            told = f"a webhook when a fetch had told the same{_null(hook)}"
-            return failed(f"its receiver answered {_answer(hook)} to {told}")
+            return failed(f"its receiver answered {_answer(hook)} to a webhook when a fetch had told the same")
         both = max(told_at, hook.at) + 0.001
         later = [fetch for fetch in story.fetches if fetch.job_id == hook.job_id and fetch.at > both]
         if len(later) > 1:  # one may be to have the webhook confirmed
@@ -262,8 +262,7 @@ def resent_is_taken(story: Story, _policy: Policy) -> Judgement:
     if not resent:
         return NOT_EXERCISED
     if _crashed(resent[-1]):
-        told = f"a webhook that was sent again{_null(resent[-1])}"
-        return failed(f"its receiver answered {_answer(resent[-1])} to {told}")
+        return failed(f"its receiver answered {_answer(resent[-1])} to a webhook that was sent again")
     return _once(story, resent) or _outcome(story, Family.RESENT_HOOK, "although its webhook was sent again")
 
 
@@ -347,7 +346,9 @@ def _named_in(url: str, forged: Sequence[HookCall]) -> str:
 
 
 def _crashed(hook: HookCall) -> bool:
-    return hook.status is not None and hook.status >= 500
+    """Whether a receiver failed at a webhook; that it stumbles over null data of a job's end is for C36 to say."""
+    known = not hook.forged and _status(hook) in _FINAL and _null(hook)
+    return hook.status is not None and hook.status >= 500 and not known
 
 
 def _answer(hook: HookCall) -> str:

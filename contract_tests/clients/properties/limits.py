@@ -14,6 +14,7 @@ from contract_tests.clients.properties.base import (
     Level,
     Policy,
     failed,
+    overstayed,
     prop,
     verdict,
 )
@@ -166,6 +167,5 @@ def overall_deadline(story: Story, policy: Policy) -> Judgement:
     """
     if not story.requests or not story.directives:
         return NOT_EXERCISED
-    if story.outcome.ending is Ending.HUNG or story.outcome.at > policy.deadline:
-        return failed(f"it was still there after {policy.deadline:g} s")
-    return PASSED
+    late = overstayed(story.outcome, policy)
+    return NOT_EXERCISED if late is None else verdict(not late, late)

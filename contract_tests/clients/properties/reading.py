@@ -41,7 +41,7 @@ def survives_null_data(story: Story, _policy: Policy) -> Judgement:
     Invariant: while a job runs its data may be null or full of nulls, and polling goes on; at FAILED likewise, and
         failure is reported.
     Observed: the outcome, and that the job was seen unfinished or FAILED. A receiver that answers 5xx to a webhook with
-        null data is told of by what this webhook was: C36 if it came as documented, C38 if it was late or stale.
+        null data is told of by C36.
     Source: assumed (data of an unfinished job); S5 (siblings send null, or an object of nulls).
     Usual bug: data["imageUrl"] is read before status is looked at.
     Fix: look at `status` first, and at `data` only at SUCCESS.

@@ -90,8 +90,8 @@ class _Card:
     def _line(self, result: PropertyResult) -> Iterator[str]:
         one = result.property
         mark, colour = _mark(result)
-        needs = f": {why_not(result, self._verdict)}" if one.needs or one.level is Level.POLICY else ""
-        more = {Result.NOT_EXERCISED: f" ({state(result)}{needs})", Result.UNSTABLE: f" ({state(result)})"}
+        unseen = why_not(result, self._verdict)
+        more = {Result.NOT_EXERCISED: f" ({state(result)}: {unseen})", Result.UNSTABLE: f" ({state(result)})"}
         first, *rest = self._wrapped(f"{one.title}{more.get(result.result, '')}", "", " " * 13)
         yield f"{self._coloured(mark, colour)} {one.id:<3} {one.level:<6} {first}"
         yield from rest

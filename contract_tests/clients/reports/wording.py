@@ -100,6 +100,8 @@ def why_not(result: PropertyResult, verdict: Verdict) -> str:
         verdict: what else is known of the client.
     """
     one = result.property
+    if not verdict.requests:
+        return "it never called"
     if one.families and not _may_have_tried(one, verdict):
         return "no scenario that tries it was played"
     needs = [_NEEDS[need] for need in _missing(one, verdict)]

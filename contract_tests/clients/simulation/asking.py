@@ -101,12 +101,15 @@ class Asking:
         return Outcome(Ending.RETURNED, self._now(), value, output=self._output.getvalue(), image=image_of(value))
 
     def _hung(self) -> Outcome:
-        return Outcome(Ending.HUNG, self._now(), error=self._scheduler.why, output=self._output.getvalue())
+        overran = self._scheduler.network.overran
+        output = self._output.getvalue()
+        return Outcome(Ending.HUNG, self._now(), error=self._scheduler.why, output=output, overran=overran)
 
     def _raised(self, error: BaseException) -> Outcome:
         ending = Ending.HUNG if self._scheduler.over or isinstance(error, RecursionError) else Ending.FAILED
         words, told = words_of(error)
-        return Outcome(ending, self._now(), None, words, self._output.getvalue() + told)
+        overran = ending is Ending.HUNG and self._scheduler.network.overran
+        return Outcome(ending, self._now(), None, words, self._output.getvalue() + told, overran=overran)
 
     def _now(self) -> float:
         return self._scheduler.network.now()

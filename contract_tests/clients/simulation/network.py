@@ -198,9 +198,14 @@ class Network:
             whole=not (wire.silent or wire.body_bytes is not None or wire.length_error or wire.end is End.RESET),
         )
         self.sent.append(sent)
-        if len(self.sent) >= self._most:
+        if self.overran:
             self._overrun()
         return sent
+
+    @property
+    def overran(self) -> bool:
+        """Whether there have been so many requests that the client was told to end."""
+        return len(self.sent) >= self._most
 
     def arrived(self) -> None:
         """Tell those who wait for bytes."""

@@ -68,7 +68,7 @@ class Simulation:
         seed: int = 0,
         seconds: float = 7200.0,
         quiet_seconds: float = 120.0,
-        most_requests: int = 1500,
+        most_requests: int = 3000,
         stuck_seconds: float = STUCK_SECONDS,
     ) -> None:
         check_interpreter()
