@@ -116,7 +116,7 @@ def gives_up(story: Story, policy: Policy) -> Judgement:
     """
     Invariant: a job that never ends is given up by the deadline, and reported as failed.
     Observed: the end of the client, and its last fetch, where the job stays in the queue or every fetch fails. One that
-        is ended for its many requests, 3,000, is not blamed if they took it a minute or more: it may have given up yet.
+        is ended for its many requests is not blamed if they took it a minute or more: it may have given up yet.
     Source: times are documented nowhere, so a client needs a limit of its own.
     Usual bug: while True around the fetch.
     Fix: a deadline for the whole call; raise when it is over.

@@ -90,9 +90,12 @@ class _Card:
     def _line(self, result: PropertyResult) -> Iterator[str]:
         one = result.property
         mark, colour = _mark(result)
-        unseen = why_not(result, self._verdict)
-        more = {Result.NOT_EXERCISED: f" ({state(result)}: {unseen})", Result.UNSTABLE: f" ({state(result)})"}
-        first, *rest = self._wrapped(f"{one.title}{more.get(result.result, '')}", "", " " * 13)
+        aside = ""
+        if result.result is Result.NOT_EXERCISED:
+            aside = f" ({state(result)}: {why_not(result, self._verdict)})"
+        elif result.result is Result.UNSTABLE:
+            aside = f" ({state(result)})"
+        first, *rest = self._wrapped(f"{one.title}{aside}", "", " " * 13)
         yield f"{self._coloured(mark, colour)} {one.id:<3} {one.level:<6} {first}"
         yield from rest
 
